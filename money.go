@@ -1,0 +1,141 @@
+package sidetrack
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Money is an exact decimal amount in millionths of a currency unit: 19.99 is
+// 19_990_000. It is a JSON number outside. The range is about ±9.2 × 10¹² units.
+type Money int64
+
+const microPerUnit = 1_000_000
+
+var (
+	errMoneySyntax = errors.New("must be a decimal number")
+	errMoneyRange  = errors.New("is out of range")
+)
+
+// ParseMoney reads a decimal number such as "19.99", "-3" or "1e3". More than six
+// decimals are rounded half away from zero. It knows no currency signs or
+// thousands separators.
+func ParseMoney(s string) (Money, error) {
+	mant, exp := s, 0
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		n, err := strconv.Atoi(s[i+1:])
+		if err != nil || n < -400 || n > 400 {
+			return 0, errMoneySyntax
+		}
+		mant, exp = s[:i], n
+	}
+	neg := false
+	if mant != "" && (mant[0] == '-' || mant[0] == '+') {
+		neg, mant = mant[0] == '-', mant[1:]
+	}
+	whole, frac, _ := strings.Cut(mant, ".")
+	if whole == "" && frac == "" {
+		return 0, errMoneySyntax
+	}
+	digits := whole + frac
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return 0, errMoneySyntax
+		}
+	}
+	// point is where the decimal point of the micro amount lies in digits.
+	point := len(whole) + exp + 6
+	var n int64
+	for i := 0; i < point; i++ {
+		d := int64(0)
+		if i < len(digits) {
+			d = int64(digits[i] - '0')
+		} else if n == 0 {
+			break
+		}
+		if n > (math.MaxInt64-d)/10 {
+			return 0, errMoneyRange
+		}
+		n = n*10 + d
+	}
+	if point >= 0 && point < len(digits) && digits[point] >= '5' {
+		if n == math.MaxInt64 {
+			return 0, errMoneyRange
+		}
+		n++
+	}
+	if neg {
+		n = -n
+	}
+	return Money(n), nil
+}
+
+// MoneyOf converts a float such as 19.99 to the nearest millionth. NaN and values
+// out of range become zero: use ParseMoney for input that is not trusted.
+func MoneyOf(f float64) Money {
+	f = math.Round(f * microPerUnit)
+	if math.IsNaN(f) || f >= math.MaxInt64 || f <= math.MinInt64 {
+		return 0
+	}
+	return Money(f)
+}
+
+// Times returns m × quantity, rounded to the nearest millionth and held at the ends of the range.
+func (m Money) Times(quantity float64) Money {
+	if quantity == math.Trunc(quantity) && math.Abs(quantity) < 1<<31 {
+		q := int64(quantity)
+		p := int64(m) * q
+		if q == 0 || (p/q == int64(m) && !(q == -1 && m == math.MinInt64)) {
+			return Money(p)
+		}
+	}
+	p := math.Round(float64(m) * quantity)
+	switch {
+	case math.IsNaN(p):
+		return 0
+	case p >= math.MaxInt64:
+		return math.MaxInt64
+	case p <= math.MinInt64:
+		return math.MinInt64
+	}
+	return Money(p)
+}
+
+// Float returns the nearest float64, for backends whose format is a number anyway.
+func (m Money) Float() float64 { return float64(m) / microPerUnit }
+
+// String returns the shortest decimal form: "19.99", "-3", "0.000001".
+func (m Money) String() string { return string(m.append(nil)) }
+
+func (m Money) append(b []byte) []byte {
+	u := uint64(m)
+	if m < 0 {
+		b = append(b, '-')
+		u = -u
+	}
+	b = strconv.AppendUint(b, u/microPerUnit, 10)
+	frac := u % microPerUnit
+	if frac == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for div := uint64(microPerUnit / 10); frac > 0; div /= 10 {
+		b = append(b, byte('0'+frac/div))
+		frac %= div
+	}
+	return b
+}
+
+// MarshalJSON writes a JSON number.
+func (m Money) MarshalJSON() ([]byte, error) { return m.append(nil), nil }
+
+// UnmarshalJSON reads a JSON number or a string that holds one.
+func (m *Money) UnmarshalJSON(b []byte) error {
+	v, err := ParseMoney(strings.Trim(string(b), `"`))
+	if err != nil {
+		return err
+	}
+	*m = v
+	return nil
+}

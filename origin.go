@@ -1,0 +1,111 @@
+package sidetrack
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Origin is what intake processors may see of a request and nobody may store: the
+// raw address, cookies and a few headers. It hangs on the event by an unexported
+// pointer, so no codec, logger or format verb reaches it, and the pipeline cuts it
+// off when intake ends. It is read-only after NewOrigin and safe for concurrent use.
+type Origin struct {
+	ip     netip.Addr
+	host   string
+	header http.Header
+}
+
+// originHeaders is the allow-list of request headers an Origin copies.
+var originHeaders = []string{
+	"Accept", "Accept-Language", "Cookie", "Dnt", "Purpose", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Gpc",
+	"Sec-Purpose", "User-Agent", "X-Moz", "X-Purpose", "X-Requested-With",
+}
+
+// NewOrigin copies the allow-listed headers of r. ip is the client's address as
+// the source determined it; the zero value means unknown. r may be nil.
+func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
+	o := &Origin{ip: ip.Unmap().WithZone("")}
+	if r == nil {
+		return o
+	}
+	o.host = r.Host
+	o.header = make(http.Header, 8)
+	for _, name := range originHeaders {
+		if v := r.Header[name]; v != nil {
+			o.header[name] = append([]string(nil), v...)
+		}
+	}
+	return o
+}
+
+// IP returns the client's full address, invalid when unknown. It is nil-safe, as all methods are.
+func (o *Origin) IP() netip.Addr {
+	if o == nil {
+		return netip.Addr{}
+	}
+	return o.ip
+}
+
+// Host returns the host the request was sent to, with a port if it had one.
+func (o *Origin) Host() string {
+	if o == nil {
+		return ""
+	}
+	return o.host
+}
+
+// Header returns the values of an allow-listed header joined by ", ".
+func (o *Origin) Header(name string) string {
+	if o == nil {
+		return ""
+	}
+	return strings.Join(o.header.Values(name), ", ")
+}
+
+// Cookie returns the raw value of the first cookie of that name, "" when absent. Unlike
+// net/http it also finds values with bytes that RFC 6265 forbids but consent tools send.
+func (o *Origin) Cookie(name string) string {
+	if o == nil {
+		return ""
+	}
+	for _, line := range o.header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			if k, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && k == name {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// CookieNames returns the names of all cookies in order.
+func (o *Origin) CookieNames() []string {
+	if o == nil {
+		return nil
+	}
+	var names []string
+	for _, line := range o.header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			if k, _, ok := strings.Cut(strings.TrimSpace(part), "="); ok {
+				names = append(names, k)
+			}
+		}
+	}
+	return names
+}
+
+// Format prints nothing of the content, whatever the verb.
+func (o *Origin) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("origin(hidden)")) }
+
+// LogValue hides the content from slog.
+func (o *Origin) LogValue() slog.Value { return slog.StringValue("origin(hidden)") }
+
+// Origin returns what the source attached; nil after intake, and on events that
+// never had a request. All methods of a nil Origin work.
+func (e *Event) Origin() *Origin { return e.origin }
+
+// SetOrigin attaches o; nil cuts it off.
+func (e *Event) SetOrigin(o *Origin) { e.origin = o }
