@@ -288,8 +288,8 @@ func baseURL(host string) (string, error) {
 }
 
 // isPagePath reports whether a requested path with query looks like a page: it ends in a slash, has
-// no ending, or one that pages have. An ending begins with a letter and has at most five
-// characters, so that /release-2.3 and /john.appleseed are pages. Feeds are none.
+// no ending, or one that pages have. An ending begins with a letter and has, but for a few, at
+// most five characters, so that /release-2.3 and /john.appleseed are pages. Feeds are none.
 func isPagePath(target string) bool {
 	path, query, _ := strings.Cut(target, "?")
 	if isFeed(path, query) {
@@ -303,6 +303,10 @@ func isPagePath(target string) bool {
 	ending := strings.ToLower(name[dot+1:])
 	if dot == 0 {
 		return false // /.env, /.htaccess
+	}
+	switch ending {
+	case "webmanifest", "appcache", "manifest", "markdown", "torrent", "jsonld", "properties", "sqlite", "access":
+		return false
 	}
 	if ending == "" || len(ending) > 5 || ending[0] < 'a' || ending[0] > 'z' {
 		return true

@@ -1,0 +1,426 @@
+package sources
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, "<!doctype html><title>x</title>")
+}
+
+// request is one as a browser sends it, from the sentinel address.
+func request(method, target string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	r.RemoteAddr = sentinel + ":4711"
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+	r.Header.Set("Accept-Language", "de-AT,de;q=0.9,en;q=0.5")
+	return r
+}
+
+func TestMiddlewarePageView(t *testing.T) {
+	f := &fake{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET shop.example/product/{id}", func(w http.ResponseWriter, r *http.Request) {
+		SetTitle(r.Context(), "A \x00lamp")
+		page(w, r)
+	})
+	h := Middleware(f, WithLogger(quiet()))(mux)
+	r := request("GET", "http://user:pass@shop.example/product/7?utm_source=news&utm_campaign=a%20b&gclid=Cj0#top")
+	r.Host = "shop.example"
+	r.Header.Set("Referer", "https://me:secret@search.example/?q=lamp#x")
+	r.Header.Set("Sec-Ch-Ua-Platform", `"Linux"`)
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("X-Forwarded-For", "198.51.100.1")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+
+	e := f.one(t)
+	for what, pair := range map[string][2]string{
+		"name":     {e.Name, sidetrack.PageView},
+		"source":   {e.Source, "web"},
+		"url":      {e.Page.URL, "http://shop.example/product/7?utm_source=news&utm_campaign=a%20b&gclid=Cj0"},
+		"path":     {e.Page.Path, "/product/7"},
+		"route":    {e.Page.Route, "/product/{id}"},
+		"title":    {e.Page.Title, "A lamp"},
+		"referrer": {e.Page.Referrer, "https://search.example/?q=lamp"},
+		"language": {e.Device.Language, "de-AT"},
+		"ua":       {e.Device.UserAgent, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"},
+		"hint":     {e.Device.Hints["sec-ch-ua-platform"], `"Linux"`},
+		"utm":      {e.Campaign.Source + "|" + e.Campaign.Name, "news|a b"},
+		"gclid":    {e.Campaign.ClickIDs["gclid"], "Cj0"},
+		"origin":   {e.Origin().IP().String(), sentinel},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s = %q, want %q", what, pair[0], pair[1])
+		}
+	}
+	if e.Page.Status != 200 || e.Time.IsZero() || time.Since(e.Time) > time.Minute {
+		t.Errorf("status %d, time %v", e.Page.Status, e.Time)
+	}
+	if s := asJSON(t, e); strings.Contains(s, sentinel) || strings.Contains(s, "198.51.100.1") {
+		t.Errorf("an address is in the event: %s", s)
+	}
+}
+
+func TestMiddlewareCountsPagesOnly(t *testing.T) {
+	header := func(kv ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			for i := 0; i < len(kv); i += 2 {
+				r.Header.Set(kv[i], kv[i+1])
+			}
+		}
+	}
+	answer := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if kind != "" {
+				w.Header().Set("Content-Type", kind)
+			}
+			if status != 0 {
+				w.WriteHeader(status)
+			}
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	tests := []struct {
+		name    string
+		method  string
+		edit    func(*http.Request)
+		handler http.HandlerFunc
+		want    int
+	}{
+		{"page", "GET", nil, page, 1},
+		{"page with explicit status", "GET", nil, answer(200, "text/html", "x"), 1},
+		{"xhtml", "GET", nil, answer(0, "application/xhtml+xml", "x"), 1},
+		{"type in capitals", "GET", nil, answer(0, "Text/HTML;charset=utf-8", "x"), 1},
+		{"type found by content", "GET", nil, answer(0, "", "<!DOCTYPE html><html>"), 1},
+		{"text found by content", "GET", nil, answer(0, "", "hello"), 0},
+		{"empty page with type only", "GET", nil, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") }, 1},
+		{"nothing at all", "GET", nil, func(http.ResponseWriter, *http.Request) {}, 0},
+		{"early hints first", "GET", nil, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(103); page(w, r) }, 1},
+		{"type set too late", "GET", nil, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "plain")
+			w.Header().Set("Content-Type", "text/html")
+		}, 0},
+		{"json", "GET", nil, answer(0, "application/json", "{}"), 0},
+		{"image", "GET", nil, answer(0, "image/png", "x"), 0},
+		{"redirect", "GET", nil, answer(302, "text/html", "x"), 0},
+		{"not found", "GET", nil, answer(404, "text/html", "x"), 0},
+		{"error", "GET", nil, answer(500, "text/html", "x"), 0},
+		{"post", "POST", nil, page, 0},
+		{"head", "HEAD", nil, page, 0},
+		{"xhr", "GET", header("X-Requested-With", "XMLHttpRequest"), page, 0},
+		{"fetch", "GET", header("Sec-Fetch-Dest", "empty", "Sec-Fetch-Mode", "cors"), page, 0},
+		{"frame", "GET", header("Sec-Fetch-Dest", "iframe"), page, 0},
+		{"navigation", "GET", header("Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate"), page, 1},
+		{"prefetch", "GET", header("Sec-Purpose", "prefetch"), page, 0},
+		{"anonymous prefetch", "GET", header("Sec-Purpose", "prefetch;anonymous-client-ip"), page, 0},
+		{"prerender", "GET", header("Sec-Purpose", "prefetch;prerender"), page, 0},
+		{"old prefetch", "GET", header("Purpose", "Prefetch"), page, 0},
+		{"firefox prefetch", "GET", header("X-Moz", "prefetch"), page, 0},
+		{"safari preview", "GET", header("X-Purpose", "preview"), page, 0},
+		{"own page view", "GET", nil, func(w http.ResponseWriter, r *http.Request) {
+			_ = sidetrack.FromContext(r.Context()).PageView("", "own")
+			page(w, r)
+		}, 1},
+		{"not wanted", "GET", nil, func(w http.ResponseWriter, r *http.Request) { NoPageView(r.Context()); page(w, r) }, 0},
+		{"hostile headers", "GET", header("User-Agent", "\x01\xff"+strings.Repeat("ü", 64<<10), "Referer", "ht\x7ftp://\xff#", "Accept-Language", "\x00"), page, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fake{}
+			r := request(tt.method, "http://shop.example/")
+			if tt.edit != nil {
+				tt.edit(r)
+			}
+			Middleware(f, WithLogger(quiet()))(tt.handler).ServeHTTP(httptest.NewRecorder(), r)
+			if got := len(f.all()); got != tt.want {
+				t.Errorf("%d page views, want %d", got, tt.want)
+			}
+			for _, e := range f.all() {
+				if len(e.Device.UserAgent) > maxUserAgent || strings.ContainsAny(e.Device.UserAgent+e.Page.Referrer, "\x00\x01\x7f\xff") {
+					t.Errorf("unclean event %+v", e)
+				}
+			}
+		})
+	}
+}
+
+func TestMiddlewareTrackerOutlivesTheRequest(t *testing.T) {
+	f := &fake{}
+	var tracker *sidetrack.Tracker
+	mux := http.NewServeMux()
+	mux.HandleFunc("/cart/{id}", func(w http.ResponseWriter, r *http.Request) {
+		tracker = sidetrack.FromContext(r.Context())
+		SetTitle(r.Context(), "Cart")
+		if err := tracker.Event("add_to_cart", map[string]any{"n": 1}); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	r := request("POST", "http://shop.example/cart/7")
+	Middleware(f, WithLogger(quiet()))(mux).ServeHTTP(httptest.NewRecorder(), r)
+	r.Header.Set("User-Agent", "changed afterwards")
+	r.URL.Path = "/changed"
+
+	done := make(chan struct{})
+	for range 4 {
+		go func() { _ = tracker.Event("later", nil); done <- struct{}{} }()
+	}
+	for range 4 {
+		<-done
+	}
+	events := f.all()
+	if len(events) != 5 {
+		t.Fatalf("%d events, want 5", len(events))
+	}
+	for _, e := range events {
+		if e.Page.Route != "/cart/{id}" || e.Page.Path != "/cart/7" || e.Page.Title != "Cart" || e.Origin().IP().String() != sentinel || strings.HasPrefix(e.Device.UserAgent, "changed") {
+			t.Errorf("%s: %+v, title %q", e.Name, e.Page, e.Page.Title)
+		}
+	}
+}
+
+// panicky is a queue with a bug.
+type panicky struct{}
+
+func (panicky) Enqueue(...*sidetrack.Event) error { panic("queue " + sentinel) }
+
+func TestMiddlewareNeverBreaksAPage(t *testing.T) {
+	broken := func(*http.Request) string { panic("route") }
+	tests := map[string]struct {
+		queue sidetrack.Queue
+		opt   Option
+		logs  bool
+	}{
+		"queue refuses": {&fake{emit: func(context.Context, []*sidetrack.Event) error { return sidetrack.ErrOverloaded }}, WithSource("web"), false},
+		"queue panics":  {panicky{}, WithSource("web"), true},
+		"route panics":  {&fake{}, WithRoute(broken), true},
+		"client address panics": {&fake{}, WithClientIP(func(r *http.Request) netip.Addr {
+			panic("client " + r.RemoteAddr)
+		}), true},
+		"visitor panics": {&fake{}, WithVisitor(func(http.ResponseWriter, *http.Request) sidetrack.Visitor { panic("visitor") }), true},
+		"skip panics":    {&fake{}, WithSkip(func(*http.Request) bool { panic("skip") }), true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			mw := Middleware(tt.queue, tt.opt, WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			w := httptest.NewRecorder()
+			mw(http.HandlerFunc(page)).ServeHTTP(w, request("GET", "http://shop.example/"))
+			if w.Code != 200 || !strings.Contains(w.Body.String(), "<title>") {
+				t.Errorf("page is %d %q", w.Code, w.Body)
+			}
+			if strings.Contains(log.String(), sentinel) || (log.Len() > 0) != tt.logs {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
+}
+
+func TestMiddlewareLetsPanicsThrough(t *testing.T) {
+	for _, value := range []any{"boom", http.ErrAbortHandler} {
+		f := &fake{}
+		var tracker *sidetrack.Tracker
+		h := Middleware(f, WithLogger(quiet()))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tracker = sidetrack.FromContext(r.Context())
+			page(w, r)
+			panic(value)
+		}))
+		func() {
+			defer func() {
+				if p := recover(); p != value {
+					t.Errorf("recovered %v, want %v", p, value)
+				}
+			}()
+			h.ServeHTTP(httptest.NewRecorder(), request("GET", "http://shop.example/"))
+		}()
+		if n := len(f.all()); n != 0 {
+			t.Errorf("%d page views of a page that failed", n)
+		}
+		if err := tracker.Exception("boom", true); err != nil || len(f.all()) != 1 {
+			t.Errorf("the tracker is dead after a panic: %v", err)
+		}
+	}
+}
+
+func TestMiddlewareOptions(t *testing.T) {
+	f := &fake{}
+	h := Middleware(f, WithLogger(quiet()), WithTrustedProxies(netip.MustParsePrefix("10.0.0.0/8")), WithSite("shop"), WithSource("front"),
+		WithVisitor(func(w http.ResponseWriter, _ *http.Request) sidetrack.Visitor {
+			http.SetCookie(w, &http.Cookie{Name: "id", Value: "1.2"})
+			return sidetrack.Visitor{ClientID: "1.2"}
+		}),
+		WithSkip(func(r *http.Request) bool { return r.URL.Path == "/admin" }))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/admin" && sidetrack.FromContext(r.Context()) != nil {
+			t.Error("a tracker for a skipped request")
+		}
+		page(w, r)
+	}))
+	r := request("GET", "http://shop.example/admin")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	r = request("GET", "http://shop.example/")
+	r.RemoteAddr = "10.0.0.1:5"
+	r.Header.Set("X-Forwarded-For", "198.51.100.1, "+sentinel)
+	r.Header.Set("X-Forwarded-Proto", "https")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	e := f.one(t)
+	if e.Origin().IP().String() != sentinel || e.Page.URL != "https://shop.example/" || e.Site != "shop" || e.Source != "front" || e.Visitor.ClientID != "1.2" {
+		t.Errorf("%+v, client %v", e, e.Origin().IP())
+	}
+	if w.Header().Get("Set-Cookie") == "" {
+		t.Error("no cookie")
+	}
+
+	f = &fake{}
+	h = Middleware(f, WithBaseURL("https://www.example/"), WithLogger(quiet()))(http.HandlerFunc(page))
+	r = request("GET", "http://internal:8080/a?b=c")
+	r.Header.Set("X-Forwarded-Proto", "gopher")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if e := f.one(t); e.Page.URL != "https://www.example/a?b=c" {
+		t.Errorf("url = %s", e.Page.URL)
+	}
+}
+
+// TestRecorderKeepsInterfaces serves over real connections: what a handler can do with its
+// ResponseWriter must not depend on the middleware.
+func TestRecorderKeepsInterfaces(t *testing.T) {
+	f := &fake{}
+	file := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(file, []byte("<!doctype html>file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/flush", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.(http.Flusher).Flush()
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("/hijack", func(w http.ResponseWriter, _ *http.Request) {
+		c, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+		_ = rw.Flush()
+		_ = c.Close()
+	})
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
+	mux.HandleFunc("/copy", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.(io.ReaderFrom).ReadFrom(strings.NewReader("<!doctype html>copied")); err != nil {
+			t.Error(err)
+		}
+	})
+	srv := httptest.NewServer(Middleware(f, WithLogger(quiet()))(mux))
+	defer srv.Close()
+	for path, views := range map[string]int{"/flush": 1, "/hijack": 0, "/file": 1, "/copy": 1} {
+		f.mu.Lock()
+		f.events = nil
+		f.mu.Unlock()
+		res, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind != "text/html" {
+			t.Errorf("%s is %q", path, kind)
+		}
+		for range 200 { // a hijacked or flushed answer is read before the handler ends
+			if len(f.all()) == views {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if got := len(f.all()); got != views {
+			t.Errorf("%s: %d page views, want %d", path, got, views)
+		}
+	}
+}
+
+// bare has no optional interface at all, the others one or two.
+type bare struct{ http.ResponseWriter }
+type hijackable struct{ bare }
+type pushable struct{ bare }
+
+func (hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
+func (pushable) Push(string, *http.PushOptions) error           { return nil }
+
+func TestRecorderClaimsNothing(t *testing.T) {
+	base := bare{httptest.NewRecorder()}
+	type flushable struct {
+		bare
+		http.Flusher
+	}
+	fl := flushable{base, httptest.NewRecorder()}
+	for name, w := range map[string]http.ResponseWriter{
+		"none": base, "flush": fl, "hijack": hijackable{base}, "push": pushable{base},
+		"flush+hijack": struct {
+			flushable
+			http.Hijacker
+		}{fl, hijackable{}},
+		"flush+push": struct {
+			flushable
+			http.Pusher
+		}{fl, pushable{}},
+		"hijack+push": struct {
+			hijackable
+			http.Pusher
+		}{hijackable{base}, pushable{}},
+		"all": struct {
+			flushable
+			http.Hijacker
+			http.Pusher
+		}{fl, hijackable{}, pushable{}},
+	} {
+		got := (&recorder{w: w}).wrap()
+		_, f1 := w.(http.Flusher)
+		_, f2 := got.(http.Flusher)
+		_, h1 := w.(http.Hijacker)
+		_, h2 := got.(http.Hijacker)
+		_, p1 := w.(http.Pusher)
+		_, p2 := got.(http.Pusher)
+		if f1 != f2 || h1 != h2 || p1 != p2 {
+			t.Errorf("%s: flusher %v→%v, hijacker %v→%v, pusher %v→%v", name, f1, f2, h1, h2, p1, p2)
+		}
+	}
+}
+
+func BenchmarkMiddleware(b *testing.B) {
+	q := discard{}
+	h := Middleware(q, WithLogger(quiet()))(http.HandlerFunc(page))
+	r := request("GET", "http://shop.example/product/7?utm_source=news")
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// discard takes everything.
+type discard struct{}
+
+func (discard) Enqueue(...*sidetrack.Event) error               { return nil }
+func (discard) Emit(context.Context, ...*sidetrack.Event) error { return nil }
