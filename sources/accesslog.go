@@ -247,6 +247,7 @@ func (r *logRun) event(h *hit) *sidetrack.Event {
 		e.Page.Referrer = ref
 	}
 	e.Device.UserAgent = text.Clean(h.userAgent, maxUserAgent)
+	hideAddresses(e, h.client)
 	e.SetOrigin(sidetrack.NewOrigin(h.client, nil))
 	return e
 }

@@ -12,15 +12,20 @@ import (
 // maskedAddress stands where a client sent its own address inside a longer text.
 const maskedAddress = "[ip]"
 
-// distrust takes from a client's event what only sidetrack may say (received time,
-// source, marks) and the addresses a client puts into it, because those would be
-// stored: network.ip, parameters that are named like an address and hold one, and
-// the client's own address wherever it stands in a text.
-func distrust(e *sidetrack.Event, client netip.Addr) {
+// distrust takes from a client's event what only sidetrack may say: the received time, the
+// source, marks and the address.
+func distrust(e *sidetrack.Event) {
 	e.Source, e.Marks, e.Received = "", nil, time.Time{}
 	e.Network.IP = ""
+}
+
+// hideAddresses removes the addresses that a client put into its event, because they would be
+// stored: parameters that are named like an address and hold one, and the client's own
+// address wherever it stands in a text. Loopback stays in texts: it is the host of
+// pages under development and nobody's address.
+func hideAddresses(e *sidetrack.Event, client netip.Addr) {
 	own := ""
-	if client.IsValid() {
+	if client.IsValid() && !client.IsLoopback() {
 		own = client.String()
 	}
 	withoutAddresses(e.Params, own)
@@ -33,21 +38,44 @@ func distrust(e *sidetrack.Event, client netip.Addr) {
 	if own == "" {
 		return
 	}
-	for _, s := range []*string{
-		&e.MessageID, &e.Page.URL, &e.Page.Path, &e.Page.Title, &e.Page.Referrer, &e.Device.UserAgent,
-		&e.Visitor.ClientID, &e.Visitor.UserID, &e.Campaign.Content, &e.Campaign.Term,
+	v, p, d, c, a := &e.Visitor, &e.Page, &e.Device, &e.Campaign, &e.App
+	for _, s := range [...]*string{
+		&e.MessageID, &e.Name, &e.Site, &v.ClientID, &v.UserID, &v.SessionID, &v.AppInstanceID,
+		&p.URL, &p.Path, &p.Route, &p.Title, &p.Referrer, &d.UserAgent, &d.Brand, &d.Model, &d.OSVersion, &d.BrowserVer,
+		&c.ID, &c.Source, &c.Medium, &c.Name, &c.Term, &c.Content, &c.Platform, &c.Format, &c.Tactic,
+		&a.Name, &a.ID, &a.Version, &a.InstallerID, &a.Screen, &e.Network.City,
 	} {
 		maskOwn(s, own)
+	}
+	for _, m := range [...]map[string]string{d.Hints, c.ClickIDs} {
+		for k, s := range m {
+			if maskOwn(&s, own) {
+				m[k] = s
+			}
+		}
+	}
+	if e.Ecommerce != nil {
+		maskOwn(&e.Ecommerce.TransactionID, own)
+		maskOwn(&e.Ecommerce.Coupon, own)
+		maskOwn(&e.Ecommerce.Affiliation, own)
 	}
 	if e.Exception != nil {
 		maskOwn(&e.Exception.Description, own)
 	}
+	if e.Timing != nil {
+		maskOwn(&e.Timing.Label, own)
+	}
+	if e.Social != nil {
+		maskOwn(&e.Social.Target, own)
+	}
 }
 
-func maskOwn(s *string, own string) {
-	if strings.Contains(*s, own) {
-		*s = strings.ReplaceAll(*s, own, maskedAddress)
+func maskOwn(s *string, own string) bool {
+	if len(*s) < len(own) || !strings.Contains(*s, own) {
+		return false
 	}
+	*s = strings.ReplaceAll(*s, own, maskedAddress)
+	return true
 }
 
 // withoutAddresses removes and masks addresses in params, however deep.

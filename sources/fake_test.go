@@ -1,8 +1,12 @@
 package sources
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"encoding/json"
+	"io"
 	"sync"
 	"testing"
 
@@ -80,4 +84,20 @@ func asJSON(t *testing.T, events ...*sidetrack.Event) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+func gzipped(s string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = io.WriteString(z, s)
+	_ = z.Close()
+	return b.String()
+}
+
+func zlibbed(s string) string {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, _ = io.WriteString(z, s)
+	_ = z.Close()
+	return b.String()
 }

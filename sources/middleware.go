@@ -153,7 +153,9 @@ func (m *middleware) describe(r *http.Request) *sidetrack.Event {
 		e.Page.Referrer = ref
 	}
 	describeDevice(&e.Device, r.Header)
-	e.SetOrigin(sidetrack.NewOrigin(m.clientIP(r), r))
+	client := m.clientIP(r)
+	hideAddresses(e, client.Unmap().WithZone(""))
+	e.SetOrigin(sidetrack.NewOrigin(client, r))
 	return e
 }
 
