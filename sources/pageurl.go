@@ -21,8 +21,8 @@ const (
 // cleanURL returns s without user info and fragment, bounded and free of control
 // characters. What does not parse as a URL is cut at its fragment at least.
 func cleanURL(s string) string {
-	s = text.Clean(strings.TrimSpace(s), maxURL)
-	s, _, _ = strings.Cut(s, "#")
+	s, _, _ = strings.Cut(text.Clean(s, maxURL), "#")
+	s = strings.TrimSpace(s)
 	if !strings.Contains(s, "@") {
 		return s
 	}

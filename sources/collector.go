@@ -1,0 +1,203 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/clientip"
+	"github.com/sidetrack-go/sidetrack/internal/size"
+)
+
+// CollectorConfig configures a Collector. The zero value works: no proxy is trusted and
+// any page may send, but no browser page of another origin can read the answer.
+type CollectorConfig struct {
+	// TrustedProxies are addresses and networks of the proxies in front, whose forwarding
+	// headers are believed. Empty: the client is the peer.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// ClientIPHeader is the header those proxies write: X-Forwarded-For, Forwarded or one with
+	// a single address. Empty: X-Forwarded-For, or Forwarded where that is missing.
+	ClientIPHeader string `yaml:"client_ip_header"`
+	// Origins are the pages' origins that may send from a browser, such as
+	// https://shop.example. "*" allows all, without cookies. Empty: no CORS headers are
+	// sent and the Origin header is not looked at.
+	Origins []string `yaml:"origins"`
+	// MaxBody bounds a request's body, as sent and decompressed. 0: 4 MiB.
+	MaxBody size.Bytes `yaml:"max_body"`
+	// StoreTimeout bounds how long a request waits for storage before it is
+	// answered 503. 0: 5 s.
+	StoreTimeout time.Duration `yaml:"store_timeout"`
+	// RetryAfter is what a refused client is told to wait, in whole seconds. 0: 5 s.
+	RetryAfter time.Duration `yaml:"retry_after"`
+	// Logger gets what went wrong inside, never payloads or addresses. nil: nothing is logged.
+	Logger *slog.Logger `yaml:"-"`
+}
+
+// Defaults of CollectorConfig.
+const (
+	defaultMaxBody      = 4 * size.MiB
+	defaultStoreTimeout = 5 * time.Second
+	defaultRetryAfter   = 5 * time.Second
+)
+
+// Collector takes events over HTTP:
+//
+//	POST /collect    one event, an array, {"batch": […]} or one event a line, as JSON; gzip and deflate
+//	GET /pixel.gif   a page view as query parameters
+//	GET /healthz     200 while the process serves
+//
+// and what Mount adds. One stored event is answered 204, several 200 with
+// {"accepted": n, "errors": [{"index", "field", "message"}]}. Nothing stored is 4xx when
+// the request is at fault, and 503 with Retry-After when it may be sent again.
+//
+// It is safe for concurrent use once all decoders are mounted. Under a path
+// prefix mount it with http.StripPrefix.
+type Collector struct {
+	out        sidetrack.Emitter
+	mux        *http.ServeMux
+	client     clientip.Resolver
+	cors       cors
+	maxBody    int64
+	timeout    time.Duration
+	retryAfter string
+	log        *slog.Logger
+}
+
+// NewCollector returns a collector that stores into out.
+func NewCollector(out sidetrack.Emitter, cfg CollectorConfig) (*Collector, error) {
+	client, err := clientip.New(cfg.TrustedProxies, cfg.ClientIPHeader)
+	if err != nil {
+		return nil, fmt.Errorf("sources: collector: %w", err)
+	}
+	allowed, err := newCORS(cfg.Origins)
+	if err != nil {
+		return nil, fmt.Errorf("sources: collector: %w", err)
+	}
+	if cfg.MaxBody < 0 || cfg.StoreTimeout < 0 || cfg.RetryAfter < 0 {
+		return nil, errors.New("sources: collector: max_body, store_timeout and retry_after must not be negative")
+	}
+	c := &Collector{
+		out: out, mux: http.NewServeMux(), client: client, cors: allowed,
+		maxBody: int64(orDefault(cfg.MaxBody, defaultMaxBody)),
+		timeout: orDefault(cfg.StoreTimeout, defaultStoreTimeout),
+		log:     cfg.Logger,
+	}
+	wait := orDefault(cfg.RetryAfter, defaultRetryAfter)
+	c.retryAfter = strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.mux.Handle("POST /collect", c.decoding(NewNative()))
+	c.mux.Handle("GET /pixel.gif", c.decoding(pixel{}))
+	c.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	return c, nil
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Mount serves another wire protocol at a pattern of http.ServeMux, such as "POST /v1/batch"
+// or "/g/collect". It must not be called while requests are served.
+func (c *Collector) Mount(pattern string, d sidetrack.Decoder) (err error) {
+	defer func() { // ServeMux panics on bad patterns and conflicts
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sources: mount %q: %v", pattern, p)
+		}
+	}()
+	c.mux.Handle(pattern, c.decoding(d))
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer c.recoverPanic(w)
+	if !c.cors.handle(w, r) {
+		return
+	}
+	c.mux.ServeHTTP(w, r)
+}
+
+// recoverPanic answers 500 for a bug in a decoder. The value of the panic stays out
+// of the log because it may quote the request.
+func (c *Collector) recoverPanic(w http.ResponseWriter) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	c.log.Error("collector: panic in a decoder", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	c.writeError(w, errors.New("panic"))
+}
+
+// decoding serves one wire protocol.
+func (c *Collector) decoding(d sidetrack.Decoder) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		b, err := openBody(w, r, c.maxBody)
+		if err != nil {
+			w.Header().Set("Connection", "close")
+			c.writeError(w, err)
+			return
+		}
+		r.Body = b
+		decoded, err := d.Decode(r)
+		if err != nil {
+			if statusOf(err) == http.StatusInternalServerError {
+				c.log.Error("collector: decoder failed", "decoder", fmt.Sprintf("%T", d), "type", fmt.Sprintf("%T", err))
+			}
+			c.writeError(w, err)
+			return
+		}
+		c.complete(decoded.Events, r)
+		c.respond(w, decoded, c.emit(r.Context(), decoded.Events))
+	})
+}
+
+func (c *Collector) emit(ctx context.Context, events []*sidetrack.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return c.out.Emit(ctx, events...)
+}
+
+// complete adds to the events what the request says and they do not.
+func (c *Collector) complete(events []*sidetrack.Event, r *http.Request) {
+	if len(events) == 0 {
+		return
+	}
+	client := c.client.Client(r)
+	origin := sidetrack.NewOrigin(client, r)
+	referer := r.Referer()
+	for _, e := range events {
+		distrust(e)
+		describeDevice(&e.Device, r.Header)
+		switch {
+		case e.Page.URL != "":
+			e.Page.URL = cleanURL(e.Page.URL)
+		case e.App == (sidetrack.App{}) && isWebURL(referer):
+			e.Page.URL = cleanURL(referer) // the page that made the call, not the page before it
+		}
+		e.Page.Referrer = cleanURL(e.Page.Referrer)
+		derivePage(e)
+		hideAddresses(e, client)
+		e.SetOrigin(origin)
+	}
+}

@@ -1,0 +1,143 @@
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/size"
+)
+
+// HTTPConfig configures a collector with a listener of its own.
+type HTTPConfig struct {
+	// Listen is the TCP address to listen on, such as ":8080" or "127.0.0.1:8080".
+	Listen string `yaml:"listen"`
+
+	CollectorConfig `yaml:",inline"`
+
+	// ReadHeaderTimeout bounds how long the header of a request may take.
+	ReadHeaderTimeout time.Duration `yaml:"read_header_timeout"`
+	// ReadTimeout bounds how long a whole request may take to arrive.
+	ReadTimeout time.Duration `yaml:"read_timeout"`
+	// WriteTimeout bounds the time from the end of the header to the end of the answer.
+	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// IdleTimeout is how long a connection is kept open between requests.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// ShutdownTimeout bounds how long requests in flight are waited for at the end.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	// MaxHeader bounds the header of a request.
+	MaxHeader size.Bytes `yaml:"max_header"`
+
+	// OnListen is told the actual address before the first request is served.
+	OnListen func(net.Addr) `yaml:"-"`
+	// Mounts are further wire protocols by pattern, see Collector.Mount.
+	Mounts map[string]sidetrack.Decoder `yaml:"-"`
+}
+
+// DefaultHTTPConfig returns the values that hold where the configuration is silent.
+func DefaultHTTPConfig() HTTPConfig {
+	return HTTPConfig{
+		Listen: "127.0.0.1:8080",
+		CollectorConfig: CollectorConfig{
+			MaxBody: defaultMaxBody, StoreTimeout: defaultStoreTimeout, RetryAfter: defaultRetryAfter,
+		},
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		ShutdownTimeout:   10 * time.Second,
+		MaxHeader:         32 * size.KiB,
+	}
+}
+
+// httpSource is a collector behind its own server.
+type httpSource struct{ cfg HTTPConfig }
+
+// NewHTTP returns a source that listens and serves a Collector until its context ends. Zero
+// values are replaced by those of DefaultHTTPConfig.
+func NewHTTP(cfg HTTPConfig) (sidetrack.Source, error) {
+	d := DefaultHTTPConfig()
+	cfg.Listen = orDefault(cfg.Listen, d.Listen)
+	cfg.ReadHeaderTimeout = orDefault(cfg.ReadHeaderTimeout, d.ReadHeaderTimeout)
+	cfg.ReadTimeout = orDefault(cfg.ReadTimeout, d.ReadTimeout)
+	cfg.WriteTimeout = orDefault(cfg.WriteTimeout, d.WriteTimeout)
+	cfg.IdleTimeout = orDefault(cfg.IdleTimeout, d.IdleTimeout)
+	cfg.ShutdownTimeout = orDefault(cfg.ShutdownTimeout, d.ShutdownTimeout)
+	cfg.MaxHeader = orDefault(cfg.MaxHeader, d.MaxHeader)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if _, _, err := net.SplitHostPort(cfg.Listen); err != nil {
+		return nil, fmt.Errorf("sources: http: listen %q: want host:port or :port", cfg.Listen)
+	}
+	if min(cfg.ReadHeaderTimeout, cfg.ReadTimeout, cfg.WriteTimeout, cfg.IdleTimeout, cfg.ShutdownTimeout) < 0 || cfg.MaxHeader < 0 {
+		return nil, errors.New("sources: http: timeouts and max_header must not be negative")
+	}
+	s := &httpSource{cfg: cfg}
+	if _, err := s.collector(nil); err != nil { // what is wrong shows at load, not at start
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *httpSource) collector(out sidetrack.Emitter) (*Collector, error) {
+	c, err := NewCollector(out, s.cfg.CollectorConfig)
+	if err != nil {
+		return nil, err
+	}
+	for pattern, d := range s.cfg.Mounts {
+		if err := c.Mount(pattern, d); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Run implements sidetrack.Source. When ctx ends it stops listening, answers the requests in flight
+// and returns nil; requests that take longer than ShutdownTimeout are cut off.
+func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
+	c, err := s.collector(out)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("sources: http: %w", err)
+	}
+	srv := &http.Server{
+		Handler:           c,
+		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
+		ReadTimeout:       s.cfg.ReadTimeout,
+		WriteTimeout:      s.cfg.WriteTimeout,
+		IdleTimeout:       s.cfg.IdleTimeout,
+		MaxHeaderBytes:    int(s.cfg.MaxHeader),
+		ErrorLog:          serverLog(s.cfg.Logger),
+	}
+	if s.cfg.OnListen != nil {
+		s.cfg.OnListen(ln.Addr())
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("sources: http: serve: %w", err)
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(wait); err != nil {
+		s.cfg.Logger.Warn("http: requests in flight were cut off", "after", s.cfg.ShutdownTimeout)
+		_ = srv.Close()
+	}
+	<-served
+	return nil
+}

@@ -1,0 +1,82 @@
+package sources
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// maxPixelParams bounds the custom parameters of one pixel request.
+const maxPixelParams = 100
+
+// pixel decodes the query of an image request, for pages without scripts and for mail:
+// name (default page_view), url, title, referrer, client_id, user_id, site, message_id
+// and p.<name> for custom parameters, which are strings.
+type pixel struct{}
+
+// gif is a transparent image of one pixel.
+const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+
+// Decode implements sidetrack.Decoder.
+func (pixel) Decode(r *http.Request) (sidetrack.Decoded, error) {
+	reply := sidetrack.Reply{Status: http.StatusOK, ContentType: "image/gif", Body: []byte(gif)}
+	if r.Method == http.MethodHead { // a check of the link, not a view
+		reply.Body = nil
+		return sidetrack.Decoded{Reply: reply}, nil
+	}
+	e, err := pixelEvent(r.URL.RawQuery)
+	if err != nil {
+		return sidetrack.Decoded{}, err
+	}
+	return sidetrack.Decoded{Events: []*sidetrack.Event{e}, Reply: reply}, nil
+}
+
+func pixelEvent(query string) (*sidetrack.Event, error) {
+	e := &sidetrack.Event{Name: sidetrack.PageView}
+	for pair := range strings.SplitSeq(query, "&") {
+		rawKey, rawValue, _ := strings.Cut(pair, "=")
+		if rawKey == "" {
+			continue
+		}
+		k, err := url.QueryUnescape(rawKey)
+		if err != nil || !utf8.ValidString(k) {
+			return nil, &sidetrack.FieldError{Field: "query", Problem: "has a parameter name that is not properly escaped"}
+		}
+		v, err := url.QueryUnescape(rawValue)
+		if err != nil || !utf8.ValidString(v) {
+			return nil, &sidetrack.FieldError{Field: cutName(k), Problem: "is not properly escaped UTF-8"}
+		}
+		if v == "" {
+			continue
+		}
+		switch k {
+		case "name":
+			e.Name = v
+		case "url":
+			e.Page.URL = v
+		case "title":
+			e.Page.Title = v
+		case "referrer":
+			e.Page.Referrer = v
+		case "client_id":
+			e.Visitor.ClientID = v
+		case "user_id":
+			e.Visitor.UserID = v
+		case "site":
+			e.Site = v
+		case "message_id":
+			e.MessageID = v
+		default: // others are ignored: image links gather all kinds of parameters
+			if name, ok := strings.CutPrefix(k, "p."); ok && name != "" {
+				if len(e.Params) == maxPixelParams && e.Params[name] == nil {
+					return nil, &sidetrack.FieldError{Field: "p." + cutName(name), Problem: "is one parameter too many, at most 100 are taken"}
+				}
+				e.SetParam(name, v)
+			}
+		}
+	}
+	return e, nil
+}
