@@ -18,10 +18,13 @@ const (
 
 // Purposes returns all purposes in their fixed order.
 func Purposes() []Purpose {
-	return []Purpose{
-		AnalyticsStorage, AdStorage, AdUserData, AdPersonalization,
-		FunctionalityStorage, PersonalizationStorage, SecurityStorage,
-	}
+	return append([]Purpose(nil), purposeNames[:]...)
+}
+
+// purposeNames is in the order of Consent.states.
+var purposeNames = [...]Purpose{
+	AnalyticsStorage, AdStorage, AdUserData, AdPersonalization,
+	FunctionalityStorage, PersonalizationStorage, SecurityStorage,
 }
 
 // ParsePurpose checks a name.

@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
@@ -15,7 +19,7 @@ type Config struct {
 	Sites []sidetrack.Site
 
 	// Bus stores events between intake and sinks. The pipeline owns it from New on
-	// and closes it. nil: an in-memory bus, supplied by package standard.
+	// and closes it. Required here; package standard supplies an in-memory one.
 	Bus bus.Bus
 
 	// Sources run from Start until Close. Handlers and middleware that push events
@@ -101,4 +105,66 @@ type Fate struct {
 	Column Column           // of the ledger
 	Reason sidetrack.Reason // where the column has reasons
 	Err    error
+}
+
+func (c *Config) complete() error {
+	var errs []error
+	if c.Bus == nil {
+		errs = append(errs, errors.New("pipeline: config: a bus is required"))
+	}
+	if len(c.Sinks) == 0 {
+		errs = append(errs, errors.New("pipeline: config: at least one sink is required"))
+	}
+	names := map[string]bool{}
+	sinks := make([]SinkConfig, 0, len(c.Sinks))
+	name := regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	for i, s := range c.Sinks {
+		switch {
+		case s.Sink == nil:
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %d %q: no sink given", i, s.Name))
+			continue
+		case !name.MatchString(s.Name):
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %d: name %q: use 1 to 64 letters, digits, '-' and '_'", i, s.Name))
+		case names[s.Name]:
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q is named twice", s.Name))
+		}
+		if s.Sample < 0 || s.Sample > 1 {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: sample %v: use a share between 0 and 1", s.Name, s.Sample))
+		}
+		names[s.Name] = true
+		s.Delivery.complete(s.Sink.Spec())
+		sinks = append(sinks, s)
+	}
+	c.Sinks = sinks
+	c.QueueEvents = cmp.Or(c.QueueEvents, 20_000)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 32<<20)
+	c.DeadMaxAge = cmp.Or(c.DeadMaxAge, 30*24*time.Hour)
+	c.DeadMaxBytes = cmp.Or(c.DeadMaxBytes, 256<<20)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Client == nil {
+		c.Client = newClient(c.Sinks)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Delivery) complete(spec sidetrack.SinkSpec) {
+	limit := spec.Concurrency
+	if limit == 0 {
+		limit = 32
+	}
+	if d.Concurrency == 0 || (spec.Concurrency > 0 && d.Concurrency > spec.Concurrency) {
+		d.Concurrency = limit
+	}
+	d.Timeout = cmp.Or(d.Timeout, 10*time.Second)
+	d.MaxAge = cmp.Or(d.MaxAge, 72*time.Hour)
+	d.Window.Messages = cmp.Or(d.Window.Messages, bus.DefaultWindow.Messages)
+	d.Window.Bytes = cmp.Or(d.Window.Bytes, bus.DefaultWindow.Bytes)
+	d.Breaker.Failures = cmp.Or(d.Breaker.Failures, 5)
+	d.Breaker.Pause = cmp.Or(d.Breaker.Pause, 30*time.Second)
+	d.MinBackoff = cmp.Or(d.MinBackoff, time.Second)
+	d.MaxBackoff = cmp.Or(d.MaxBackoff, time.Minute)
+	d.Isolate = cmp.Or(d.Isolate, time.Minute)
 }

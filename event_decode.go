@@ -1,0 +1,594 @@
+package sidetrack
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ParseEvent reads an event from its JSON. Unknown keys are skipped, null is absent, of
+// repeated keys the last one counts. The event's strings share memory with s. The
+// error is a *FieldError that names the field by its path.
+//
+// It checks types and syntax only; see Validate for the rest.
+func ParseEvent(s string) (*Event, error) {
+	e := new(Event)
+	if err := e.parse(s); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// UnmarshalJSON replaces e by the event in b, which it copies. See ParseEvent.
+func (e *Event) UnmarshalJSON(b []byte) error {
+	var fresh Event
+	if err := fresh.parse(string(b)); err != nil {
+		return err
+	}
+	*e = fresh
+	return nil
+}
+
+func (e *Event) parse(s string) error {
+	d := decoder{scanner{s: s}}
+	if err := d.event(e); err != nil {
+		if err == errNull {
+			return &FieldError{Problem: "must be an object, not null"}
+		}
+		return err
+	}
+	return d.end()
+}
+
+// decoder reads the groups of an event. Every reader leaves its target alone on null.
+type decoder struct{ scanner }
+
+func (d *decoder) event(e *Event) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "v":
+			n, err := d.int()
+			if err == nil && n != EventVersion {
+				err = &FieldError{Problem: fmt.Sprintf("is %d: this program reads version %d only", n, EventVersion)}
+			}
+			return err
+		case "id":
+			return d.uuid(&e.ID)
+		case "message_id":
+			return d.text(&e.MessageID)
+		case "name":
+			return d.text(&e.Name)
+		case "time":
+			return d.time(&e.Time)
+		case "received":
+			return d.time(&e.Received)
+		case "source":
+			return d.text(&e.Source)
+		case "site":
+			return d.text(&e.Site)
+		case "visitor":
+			return d.visitor(&e.Visitor)
+		case "page":
+			return d.page(&e.Page)
+		case "device":
+			return d.device(&e.Device)
+		case "network":
+			return d.network(&e.Network)
+		case "campaign":
+			return d.campaign(&e.Campaign)
+		case "consent":
+			return d.consent(&e.Consent)
+		case "app":
+			return d.app(&e.App)
+		case "ecommerce":
+			return optional(&e.Ecommerce, d.ecommerce)
+		case "exception":
+			return optional(&e.Exception, d.exception)
+		case "timing":
+			return optional(&e.Timing, d.timing)
+		case "social":
+			return optional(&e.Social, d.social)
+		case "params":
+			return d.params(&e.Params)
+		case "user_properties":
+			return d.params(&e.UserProperties)
+		case "marks":
+			e.Marks = nil
+			return d.array(func(int) error { return d.appendText(&e.Marks) })
+		}
+		return d.skip()
+	})
+}
+
+// optional reads a group that may be absent; null leaves it so.
+func optional[T any](p **T, read func(*T) error) error {
+	v := new(T)
+	err := read(v)
+	if err == nil {
+		*p = v
+	}
+	return err
+}
+
+func (d *decoder) visitor(v *Visitor) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "client_id":
+			return d.text(&v.ClientID)
+		case "user_id":
+			return d.text(&v.UserID)
+		case "session_id":
+			return d.textOrInt(&v.SessionID)
+		case "session_number":
+			return d.count(&v.SessionNumber)
+		case "engagement_msec":
+			return d.msec(&v.Engagement)
+		case "new":
+			return d.flag(&v.New)
+		case "cookieless":
+			return d.flag(&v.Cookieless)
+		case "new_session":
+			return d.flag(&v.NewSession)
+		case "app_instance_id":
+			return d.text(&v.AppInstanceID)
+		case "anonymous_profile":
+			return d.flag(&v.AnonymousProfile)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) page(p *Page) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "url":
+			return d.text(&p.URL)
+		case "path":
+			return d.text(&p.Path)
+		case "route":
+			return d.text(&p.Route)
+		case "title":
+			return d.text(&p.Title)
+		case "referrer":
+			return d.text(&p.Referrer)
+		case "status":
+			return d.small(&p.Status)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) device(v *Device) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "user_agent":
+			return d.text(&v.UserAgent)
+		case "language":
+			return d.text(&v.Language)
+		case "screen":
+			return d.text(&v.Screen)
+		case "viewport":
+			return d.text(&v.Viewport)
+		case "colors":
+			return d.small(&v.Colors)
+		case "encoding":
+			return d.text(&v.Encoding)
+		case "category":
+			return d.text(&v.Category)
+		case "os":
+			return d.text(&v.OS)
+		case "os_version":
+			return d.text(&v.OSVersion)
+		case "browser":
+			return d.text(&v.Browser)
+		case "browser_version":
+			return d.text(&v.BrowserVer)
+		case "brand":
+			return d.text(&v.Brand)
+		case "model":
+			return d.text(&v.Model)
+		case "hints":
+			return d.texts(&v.Hints)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) network(n *Network) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "ip":
+			return d.text(&n.IP)
+		case "country":
+			return d.text(&n.Country)
+		case "region":
+			return d.text(&n.Region)
+		case "city":
+			return d.text(&n.City)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) campaign(c *Campaign) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "id":
+			return d.text(&c.ID)
+		case "source":
+			return d.text(&c.Source)
+		case "medium":
+			return d.text(&c.Medium)
+		case "name":
+			return d.text(&c.Name)
+		case "term":
+			return d.text(&c.Term)
+		case "content":
+			return d.text(&c.Content)
+		case "platform":
+			return d.text(&c.Platform)
+		case "format":
+			return d.text(&c.Format)
+		case "tactic":
+			return d.text(&c.Tactic)
+		case "click_ids":
+			return d.texts(&c.ClickIDs)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) consent(c *Consent) error {
+	return d.object(func(key string) error {
+		if key == "how" {
+			return d.text(&c.How)
+		}
+		i := purposeIndex(Purpose(key))
+		if i < 0 {
+			return d.skip()
+		}
+		v, err := d.string()
+		if err != nil {
+			return err
+		}
+		state, ok := ParseState(v)
+		if !ok {
+			return &FieldError{Problem: "must be granted, denied or unknown"}
+		}
+		c.states[i] = state
+		return nil
+	})
+}
+
+func (d *decoder) app(a *App) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "name":
+			return d.text(&a.Name)
+		case "id":
+			return d.text(&a.ID)
+		case "version":
+			return d.text(&a.Version)
+		case "installer_id":
+			return d.text(&a.InstallerID)
+		case "screen":
+			return d.text(&a.Screen)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) ecommerce(c *Ecommerce) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "currency":
+			return d.text(&c.Currency)
+		case "value":
+			return d.moneySet(&c.Value, &c.HasValue)
+		case "transaction_id":
+			return d.text(&c.TransactionID)
+		case "affiliation":
+			return d.text(&c.Affiliation)
+		case "tax":
+			return d.money(&c.Tax)
+		case "shipping":
+			return d.money(&c.Shipping)
+		case "coupon":
+			return d.text(&c.Coupon)
+		case "payment_type":
+			return d.text(&c.PaymentType)
+		case "shipping_tier":
+			return d.text(&c.ShippingTier)
+		case "item_list_id":
+			return d.text(&c.ListID)
+		case "item_list_name":
+			return d.text(&c.ListName)
+		case "items":
+			c.Items = nil
+			return d.array(func(i int) error {
+				if i >= MaxItems {
+					return &FieldError{Problem: fmt.Sprintf("at most %d items are taken", MaxItems)}
+				}
+				c.Items = append(c.Items, Item{})
+				return d.item(&c.Items[i])
+			})
+		case "promotion":
+			return d.promotion(&c.Promotion)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) item(it *Item) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "item_id":
+			return d.text(&it.ID)
+		case "item_name":
+			return d.text(&it.Name)
+		case "item_brand":
+			return d.text(&it.Brand)
+		case "item_variant":
+			return d.text(&it.Variant)
+		case "item_categories":
+			it.Categories = nil
+			return d.array(func(int) error { return d.appendText(&it.Categories) })
+		case "price":
+			return d.moneySet(&it.Price, &it.HasPrice)
+		case "discount":
+			return d.money(&it.Discount)
+		case "quantity":
+			f, err := d.float()
+			if err == nil {
+				it.Quantity = f
+			}
+			return err
+		case "coupon":
+			return d.text(&it.Coupon)
+		case "index":
+			if err := d.count(&it.Index); err != nil {
+				return err
+			}
+			it.HasIndex = true
+			return nil
+		case "item_list_id":
+			return d.text(&it.ListID)
+		case "item_list_name":
+			return d.text(&it.ListName)
+		case "location_id":
+			return d.text(&it.LocationID)
+		case "affiliation":
+			return d.text(&it.Affil)
+		case "promotion":
+			return d.promotion(&it.Promotion)
+		case "params":
+			return d.params(&it.Params)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) promotion(p *Promotion) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "promotion_id":
+			return d.text(&p.ID)
+		case "promotion_name":
+			return d.text(&p.Name)
+		case "creative_name":
+			return d.text(&p.Creative)
+		case "creative_slot":
+			return d.text(&p.Slot)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) exception(f *Failure) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "description":
+			return d.text(&f.Description)
+		case "fatal":
+			return d.flag(&f.Fatal)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) timing(t *Duration) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "category":
+			return d.text(&t.Category)
+		case "variable":
+			return d.text(&t.Variable)
+		case "label":
+			return d.text(&t.Label)
+		case "value_msec":
+			return d.msec(&t.Value)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) social(s *Social) error {
+	return d.object(func(key string) error {
+		switch key {
+		case "network":
+			return d.text(&s.Network)
+		case "action":
+			return d.text(&s.Action)
+		case "target":
+			return d.text(&s.Target)
+		}
+		return d.skip()
+	})
+}
+
+func (d *decoder) text(p *string) error {
+	v, err := d.string()
+	if err == nil {
+		*p = v
+	}
+	return err
+}
+
+func (d *decoder) appendText(p *[]string) error {
+	v, err := d.string()
+	if err == nil {
+		*p = append(*p, v)
+	}
+	return err
+}
+
+// textOrInt takes a number too, for ids that look like one and that clients send unquoted.
+func (d *decoder) textOrInt(p *string) error {
+	if c := d.space(); c == '"' || c == 'n' {
+		return d.text(p)
+	}
+	n, err := d.int()
+	if err == nil {
+		*p = strconv.FormatInt(n, 10)
+	}
+	return err
+}
+
+func (d *decoder) texts(p *map[string]string) error {
+	m := map[string]string{}
+	err := d.object(func(key string) error {
+		v, err := d.string()
+		if err == nil {
+			m[key] = v
+		}
+		return err
+	})
+	if err == nil && len(m) > 0 {
+		*p = m
+	}
+	return err
+}
+
+func (d *decoder) params(p *map[string]any) error {
+	var m map[string]any
+	err := d.object(func(key string) error {
+		v, err := d.value()
+		if err == nil {
+			if m == nil {
+				m = make(map[string]any, 8)
+			}
+			m[key] = v
+		}
+		return err
+	})
+	if err == nil {
+		*p = m
+	}
+	return err
+}
+
+func (d *decoder) flag(p *bool) error {
+	v, err := d.bool()
+	if err == nil {
+		*p = v
+	}
+	return err
+}
+
+func (d *decoder) count(p *int64) error {
+	v, err := d.int()
+	if err == nil {
+		*p = v
+	}
+	return err
+}
+
+func (d *decoder) small(p *int) error {
+	v, err := d.int()
+	if err == nil {
+		if v < 0 || v > math.MaxInt32 {
+			return &FieldError{Problem: "is out of range"}
+		}
+		*p = int(v)
+	}
+	return err
+}
+
+func (d *decoder) msec(p *time.Duration) error {
+	v, err := d.int()
+	if err == nil {
+		if v < 0 || v > int64(math.MaxInt64/time.Millisecond) {
+			return &FieldError{Problem: "is out of range"}
+		}
+		*p = time.Duration(v) * time.Millisecond
+	}
+	return err
+}
+
+// money reads a number, or a string that holds one, as many shops send it.
+func (d *decoder) money(p *Money) error {
+	var text string
+	var err error
+	if d.space() == '"' {
+		text, err = d.string()
+	} else {
+		text, _, err = d.number()
+	}
+	if err != nil {
+		return err
+	}
+	m, err := ParseMoney(text)
+	if err != nil {
+		return &FieldError{Problem: err.Error()}
+	}
+	*p = m
+	return nil
+}
+
+func (d *decoder) moneySet(p *Money, has *bool) error {
+	err := d.money(p)
+	*has = *has || err == nil
+	return err
+}
+
+func (d *decoder) uuid(p *uuid.UUID) error {
+	v, err := d.string()
+	if err != nil {
+		return err
+	}
+	if len(v) != 36 {
+		return &FieldError{Problem: "must be a UUID in its form of 36 characters"}
+	}
+	if *p, err = uuid.Parse(v); err != nil {
+		return &FieldError{Problem: "must be a UUID in its form of 36 characters"}
+	}
+	return nil
+}
+
+// time reads RFC 3339 or Unix milliseconds.
+func (d *decoder) time(p *time.Time) error {
+	if c := d.space(); c == '"' || c == 'n' {
+		v, err := d.string()
+		if err != nil {
+			return err
+		}
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return &FieldError{Problem: "must be a time such as 2026-01-31T12:00:00Z, or Unix milliseconds"}
+		}
+		*p = t.UTC()
+		return nil
+	}
+	f, err := d.float()
+	if err != nil {
+		return err
+	}
+	if math.Abs(f) > 1e14 {
+		return &FieldError{Problem: "is out of range: Unix milliseconds are wanted"}
+	}
+	*p = time.UnixMicro(int64(math.Round(f * 1000))).UTC()
+	return nil
+}

@@ -1,0 +1,164 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// errUnbuildable marks a unit of which no request can be made, errTooLarge one
+// whose request exceeds what the backend takes.
+var (
+	errUnbuildable = errors.New("no request can be made of it")
+	errTooLarge    = errors.New("request too large")
+)
+
+// userAgent is what backends see unless a generator says otherwise.
+const userAgent = "sidetrack (+https://github.com/sidetrack-go/sidetrack)"
+
+// attempt delivers u once: build, send, read the answer. The error's class says how
+// it went, errUnbuildable and errTooLarge aside; nothing in it is secret.
+func (s *sink) attempt(ctx context.Context, u sidetrack.Unit) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Delivery.Timeout)
+	defer cancel()
+	if s.spec.Writer != nil {
+		err = s.write(ctx, u)
+	} else {
+		status, err = s.send(ctx, u)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		err = fmt.Errorf("no answer within %s", s.cfg.Delivery.Timeout)
+	}
+	return status, s.redact(err)
+}
+
+func (s *sink) write(ctx context.Context, u sidetrack.Unit) (err error) {
+	defer recoverTo(&err)
+	return s.spec.Writer.Write(ctx, u)
+}
+
+func (s *sink) send(ctx context.Context, u sidetrack.Unit) (int, error) {
+	req, err := s.build(ctx, u)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := s.p.cfg.Client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, sidetrack.MaxResponseBytes))
+	if err != nil && resp.StatusCode < 300 {
+		// The status alone says that it arrived; the rest of the answer is only talk.
+		s.log.Debug("answer cut short", "status", resp.StatusCode)
+	}
+	return resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
+}
+
+func (s *sink) classify(u sidetrack.Unit, r *sidetrack.Response) (err error) {
+	defer recoverTo(&err)
+	if s.spec.Classify == nil {
+		return sidetrack.DefaultClassify(u, r)
+	}
+	return s.spec.Classify(u, r)
+}
+
+// generate calls the generator and checks what it made against the sink's limits.
+func (s *sink) generate(u sidetrack.Unit) (req *sidetrack.Request, err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, errTooLarge) {
+			err = fmt.Errorf("%w: %w", errUnbuildable, err)
+		}
+	}()
+	defer recoverTo(&err)
+	req, err = s.spec.Generator.Request(u)
+	switch {
+	case err != nil:
+		return nil, err
+	case req == nil:
+		return nil, errors.New("generator returned no request")
+	case s.spec.MaxBytes > 0 && len(req.Body) > s.spec.MaxBytes:
+		return nil, fmt.Errorf("%w: body is %d bytes, at most %d", errTooLarge, len(req.Body), s.spec.MaxBytes)
+	}
+	return req, nil
+}
+
+func (s *sink) build(ctx context.Context, u sidetrack.Unit) (*http.Request, error) {
+	req, err := s.generate(u)
+	if err != nil {
+		return nil, err
+	}
+	hr, err := http.NewRequestWithContext(ctx, req.MethodOrPost(), req.URL, bytes.NewReader(req.Body))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnbuildable, err)
+	}
+	if hr.URL.Scheme != "http" && hr.URL.Scheme != "https" || hr.URL.Host == "" {
+		return nil, fmt.Errorf("%w: the address is not an absolute http or https URL", errUnbuildable)
+	}
+	for k, v := range req.Header {
+		hr.Header[http.CanonicalHeaderKey(k)] = v
+	}
+	if host := hr.Header.Get("Host"); host != "" {
+		hr.Host = host
+	}
+	if _, ok := hr.Header["User-Agent"]; !ok {
+		hr.Header.Set("User-Agent", userAgent)
+	}
+	return hr, nil
+}
+
+// redacted is an error whose text is safe to keep; class and identity stay.
+type redacted struct {
+	error
+	text string
+}
+
+func (e *redacted) Error() string { return e.text }
+func (e *redacted) Unwrap() error { return e.error }
+
+// redact cuts the URL out of an error of the HTTP client, which prints query and
+// credentials, and masks the sink's secrets in whatever is left.
+func (s *sink) redact(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		text = strings.Replace(text, ue.Error(), ue.Op+": "+ue.Err.Error(), 1)
+	}
+	text = s.mask(text)
+	if len(text) > maxErrorText {
+		text = strings.ToValidUTF8(text[:maxErrorText], "") + "…"
+	}
+	return &redacted{err, text}
+}
+
+// maxErrorText bounds what is kept of an error, in bytes.
+const maxErrorText = 1000
+
+func (s *sink) mask(text string) string {
+	for _, secret := range s.spec.Secrets {
+		v := secret.Reveal()
+		if v == "" {
+			continue
+		}
+		text = strings.ReplaceAll(text, v, secret.String())
+		if q := url.QueryEscape(v); q != v {
+			text = strings.ReplaceAll(text, q, secret.String())
+		}
+	}
+	return text
+}
+
+// view is what components see of a unit.
+func (u *unit) view(at time.Time) sidetrack.Unit {
+	return sidetrack.Unit{ID: u.id, Events: u.events(), At: at, Attempt: u.attempts + 1}
+}

@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
+)
+
+// Topics of the bus. They are a public interface: anything that can read the bus
+// may read them. The payload of "events" and of the retry topics is the events'
+// documented JSON, one a line.
+const (
+	TopicEvents = "events"
+	TopicDead   = "dead"
+)
+
+// TopicRetry names the topic that holds a sink's stubborn events.
+func TopicRetry(sink string) string { return "retry-" + sink }
+
+const (
+	contentTypeEvents = "application/x-ndjson"
+	contentTypeDead   = "application/json"
+	envelopeVersion   = "1"
+
+	// Bounds of one message; a single event may reach sidetrack.MaxEventBytes.
+	maxBatchEvents = 500
+	maxBatchBytes  = 512 << 10
+
+	metaAttempt   = "attempt"    // retry topics: attempts so far
+	metaNotBefore = "not-before" // retry topics: Unix milliseconds of the next attempt
+	metaFirstFail = "first-fail" // retry topics: Unix milliseconds
+)
+
+func newMessage(payload []byte, events int, contentType string) *message.Message {
+	id, err := uuid.NewV7()
+	if err != nil { // the system has no randomness; a name that is merely likely unique is still right for a message
+		id = uuid.NewSHA1(uuid.Nil, payload)
+	}
+	m := message.NewMessage(id.String(), payload)
+	m.Metadata = message.Metadata{
+		bus.MetaEvents:      strconv.Itoa(events),
+		bus.MetaContentType: contentType,
+		bus.MetaVersion:     envelopeVersion,
+	}
+	return m
+}
+
+// decodeBatch reads a message of the event topic. Lines that do not parse are
+// returned with their errors, and cost nobody else. The payload is copied once; all events share that copy.
+func decodeBatch(payload []byte) *batch {
+	text := string(payload)
+	out := &batch{events: make([]verdict, 0, strings.Count(text, "\n")+1)}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" {
+			continue
+		}
+		e, err := sidetrack.ParseEvent(line)
+		if err != nil {
+			out.bad = append(out.bad, badLine{line, err})
+			continue
+		}
+		out.events = append(out.events, verdict{event: e, line: line})
+	}
+	return out
+}
+
+type badLine struct {
+	line string
+	err  error
+}
+
+func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+func fromMillis(s string) time.Time {
+	ms, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || ms <= 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

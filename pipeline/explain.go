@@ -1,0 +1,252 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// Explanation is what would happen to one event now. Nothing was stored or sent.
+type Explanation struct {
+	Intake     []Step            `json:"intake,omitempty"`
+	Dropped    sidetrack.Reason  `json:"dropped,omitempty"` // in intake, on purpose
+	Refused    string            `json:"refused,omitempty"` // in intake, with the reason as an error text
+	Event      json.RawMessage   `json:"event"`             // as it would be stored
+	Processors []Step            `json:"processors,omitempty"`
+	Sinks      []SinkExplanation `json:"sinks,omitempty"` // none when intake ended the event
+}
+
+// Step is one processor's work on the event.
+type Step struct {
+	Processor string           `json:"processor"`
+	Changes   []Change         `json:"changes,omitempty"`
+	Drop      sidetrack.Reason `json:"drop,omitempty"`
+	Error     string           `json:"error,omitempty"`
+}
+
+// Change is one field before and after. An absent value is nil.
+type Change struct {
+	Field  string `json:"field"` // path in JSON terms
+	Before any    `json:"before"`
+	After  any    `json:"after"`
+}
+
+// SinkExplanation says what a sink would send, or why it would not.
+type SinkExplanation struct {
+	Sink       string           `json:"sink"`
+	Column     Column           `json:"column"` // Delivered: it would be sent
+	Reason     sidetrack.Reason `json:"reason,omitempty"`
+	Missing    []string         `json:"missing,omitempty"` // purposes that are not granted
+	Error      string           `json:"error,omitempty"`
+	Processors []Step           `json:"processors,omitempty"`
+	Request    *Preview         `json:"request,omitempty"` // of an HTTP sink, secrets masked
+	Output     string           `json:"output,omitempty"`  // of a writer
+}
+
+// Preview is a request with its secrets masked.
+type Preview struct {
+	Method string      `json:"method"`
+	URL    string      `json:"url"`
+	Header http.Header `json:"header,omitempty"`
+	Body   string      `json:"body,omitempty"`
+}
+
+// Explain takes e the way of a real event, alone in its unit, without storing or
+// sending anything. It owns e from then on. Processors with a memory, such as one that
+// counts sessions, notice it.
+func (p *Pipeline) Explain(ctx context.Context, e *sidetrack.Event) Explanation {
+	var x Explanation
+	p.complete("", e, time.Now())
+	steps, reason, err := explainProcessors(ctx, p.cfg.Intake, e)
+	e.SetOrigin(nil)
+	x.Intake = steps
+	if reason == "" && err == nil {
+		if reason = p.takers(e); reason == "" {
+			err = p.seal(e)
+		}
+	}
+	x.Dropped = reason
+	if err != nil {
+		x.Dropped, x.Refused = "", err.Error()
+	}
+	x.Event = eventJSON(e)
+	if err != nil || (reason != "" && reason != sidetrack.ReasonConsent && reason != sidetrack.ReasonNoSink) {
+		return x
+	}
+	v := verdict{event: e}
+	x.Processors, v.reason, v.err = explainProcessors(ctx, p.cfg.Processors, e)
+	for _, s := range p.sinks {
+		x.Sinks = append(x.Sinks, s.explain(ctx, v))
+	}
+	return x
+}
+
+// Preview says what each sink would send of an event that has been stored, or why not. It
+// does not change e.
+func (p *Pipeline) Preview(ctx context.Context, e *sidetrack.Event) []SinkExplanation {
+	var out []SinkExplanation
+	for _, s := range p.sinks {
+		out = append(out, s.explain(ctx, verdict{event: e}))
+	}
+	return out
+}
+
+func (s *sink) explain(ctx context.Context, v verdict) SinkExplanation {
+	x := SinkExplanation{Sink: s.name, Column: Delivered}
+	if len(s.cfg.Processors) > 0 && v.err == nil && v.reason == "" {
+		x.Processors, _, _ = explainProcessors(ctx, s.cfg.Processors, v.event.Clone())
+	}
+	e, column, reason, err := s.admits(ctx, v)
+	if column != "" {
+		x.Column, x.Reason = column, reason
+		if column == Withheld {
+			for _, p := range s.spec.Needs {
+				if e.Consent.Get(p) != sidetrack.Granted {
+					x.Missing = append(x.Missing, string(p))
+				}
+			}
+		}
+		if err != nil {
+			x.Error = s.redact(err).Error()
+		}
+		return x
+	}
+	if err := s.preview(e, &x); err != nil {
+		x.Column, x.Reason, x.Error = Dead, sidetrack.ReasonUnbuildable, s.redact(err).Error()
+	}
+	return x
+}
+
+func (s *sink) preview(e *sidetrack.Event, x *SinkExplanation) (err error) {
+	defer recoverTo(&err)
+	u := &unit{items: []item{{event: e}}}
+	u.identify(s.space)
+	view := u.view(time.Now())
+	if s.spec.Writer != nil {
+		out := []byte(eventJSON(e))
+		if s.spec.Preview != nil {
+			if out, err = s.spec.Preview(view); err != nil {
+				return err
+			}
+		}
+		x.Output = s.mask(string(out))
+		return nil
+	}
+	req, err := s.generate(view)
+	if err != nil {
+		return err
+	}
+	pr := &Preview{Method: req.MethodOrPost(), URL: s.mask(req.URL), Header: http.Header{}, Body: s.mask(string(req.Body))}
+	for k, values := range req.Header {
+		for _, v := range values {
+			pr.Header.Add(k, s.mask(v))
+		}
+	}
+	if u, err := url.Parse(req.URL); err == nil && u.User != nil {
+		pr.URL = s.mask(u.Redacted())
+	}
+	x.Request = pr
+	return nil
+}
+
+func eventJSON(e *sidetrack.Event) json.RawMessage {
+	b, err := e.AppendJSON(nil)
+	if err != nil {
+		b, _ = json.Marshal(map[string]string{"error": err.Error()})
+	}
+	return b
+}
+
+// explainProcessors is runProcessors with a record of each step.
+func explainProcessors(ctx context.Context, list []sidetrack.Processor, e *sidetrack.Event) (steps []Step, reason sidetrack.Reason, err error) {
+	before := flatten(e)
+	for _, pr := range list {
+		step := Step{Processor: processorName(pr)}
+		reason, err = runProcessors(ctx, []sidetrack.Processor{pr}, e)
+		after := flatten(e)
+		step.Changes = changes(before, after)
+		before = after
+		step.Drop = reason
+		if err != nil {
+			step.Drop, step.Error = "", err.Error()
+		}
+		steps = append(steps, step)
+		if reason != "" || err != nil {
+			return steps, reason, err
+		}
+	}
+	return steps, "", nil
+}
+
+// processorName is what a processor calls itself, or its type.
+func processorName(pr sidetrack.Processor) string {
+	if n, ok := pr.(fmt.Stringer); ok {
+		return n.String()
+	}
+	return fmt.Sprintf("%T", pr)
+}
+
+// flatten returns the event's JSON as scalars by path.
+func flatten(e *sidetrack.Event) map[string]any {
+	out := map[string]any{}
+	var tree any
+	d := json.NewDecoder(bytes.NewReader(eventJSON(e)))
+	d.UseNumber()
+	if d.Decode(&tree) == nil {
+		flattenInto(out, "", tree)
+	}
+	return out
+}
+
+func flattenInto(out map[string]any, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, child := range v {
+			flattenInto(out, joinPath(path, k), child)
+		}
+	case []any:
+		for i, child := range v {
+			flattenInto(out, fmt.Sprintf("%s[%d]", path, i), child)
+		}
+	default:
+		out[path] = v
+	}
+}
+
+func joinPath(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func changes(before, after map[string]any) []Change {
+	var out []Change
+	for k, b := range before {
+		if a, ok := after[k]; !ok || a != b {
+			out = append(out, Change{Field: k, Before: b, After: after[k]})
+		}
+	}
+	for k, a := range after {
+		if _, ok := before[k]; !ok {
+			out = append(out, Change{Field: k, After: a})
+		}
+	}
+	slices.SortFunc(out, func(a, b Change) int {
+		switch {
+		case a.Field < b.Field:
+			return -1
+		case a.Field > b.Field:
+			return 1
+		}
+		return 0
+	})
+	return out
+}

@@ -1,0 +1,254 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// Emit runs intake on the events in the caller's goroutine and waits until those that
+// stay are stored. See sidetrack.Emitter for the contract.
+func (p *Pipeline) Emit(ctx context.Context, events ...*sidetrack.Event) error {
+	return p.emit(ctx, "", events)
+}
+
+func (p *Pipeline) emit(ctx context.Context, source string, events []*sidetrack.Event) error {
+	w := &waiter{}
+	items := p.accept(ctx, source, events, w)
+	if len(items) > 0 {
+		w.left, w.done = len(items), make(chan struct{})
+		if err := p.queue.push(items); err != nil {
+			p.refuseItems(items, w, err)
+		} else {
+			select {
+			case <-w.done:
+			case <-ctx.Done():
+				return fmt.Errorf("pipeline: emit: waiting for storage: %w", ctx.Err())
+			}
+		}
+	}
+	return w.result()
+}
+
+// Enqueue runs intake on the events in the caller's goroutine and leaves the rest to the
+// background. It never waits; a full queue refuses all of them.
+func (p *Pipeline) Enqueue(events ...*sidetrack.Event) error {
+	w := &waiter{}
+	items := p.accept(context.Background(), "", events, w)
+	if len(items) > 0 {
+		for _, it := range items {
+			it.wait = nil
+		}
+		if err := p.queue.push(items); err != nil {
+			p.refuseItems(items, w, err)
+		}
+	}
+	return w.result()
+}
+
+func (p *Pipeline) refuseItems(items []*encoded, w *waiter, err error) {
+	reason := sidetrack.ReasonOverloaded
+	if errors.Is(err, sidetrack.ErrClosed) {
+		reason = sidetrack.ReasonClosed
+	}
+	p.tally.add(Refused, reason, int64(len(items)))
+	for _, it := range items {
+		w.refused = append(w.refused, sidetrack.Refusal{Index: it.index, Reason: reason, Err: err})
+		p.queue.release(it)
+	}
+}
+
+func (w *waiter) result() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.refused) == 0 {
+		return nil
+	}
+	slices.SortFunc(w.refused, func(a, b sidetrack.Refusal) int { return a.Index - b.Index })
+	return &sidetrack.RefusedError{Refused: w.refused}
+}
+
+// accept takes each event through intake. What is left is encoded; drops and
+// refusals are counted, the latter also noted in w.
+func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrack.Event, w *waiter) []*encoded {
+	p.received.Add(int64(len(events)))
+	items := make([]*encoded, 0, len(events))
+	for i, e := range events {
+		it := p.queue.get()
+		reason, err := p.intakeOne(ctx, source, e, it)
+		e.SetOrigin(nil)
+		switch {
+		case err != nil:
+			p.tally.add(Refused, reason, 1)
+			w.refused = append(w.refused, sidetrack.Refusal{Index: i, Reason: reason, Err: err})
+			p.observe(Fate{Event: e, Column: Refused, Reason: reason, Err: err})
+			p.queue.release(it)
+		case reason != "":
+			p.tally.add(Dropped, reason, 1)
+			p.observe(Fate{Event: e, Column: Dropped, Reason: reason})
+			p.queue.release(it)
+		default:
+			it.wait, it.index = w, i
+			items = append(items, it)
+			p.observe(Fate{Event: e, Column: Accepted})
+		}
+	}
+	return items
+}
+
+// intakeOne completes one event, runs the intake processors and encodes it into it.
+// A reason with a nil error is a drop.
+func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Event, it *encoded) (sidetrack.Reason, error) {
+	p.complete(source, e, time.Now())
+	if reason, err := runProcessors(ctx, p.cfg.Intake, e); reason != "" {
+		return reason, err
+	}
+	if reason := p.takers(e); reason != "" {
+		return reason, nil
+	}
+	if err := p.seal(e); err != nil {
+		if _, ok := errors.AsType[*sidetrack.FieldError](err); ok {
+			return sidetrack.ReasonInvalid, err
+		}
+		return sidetrack.ReasonProcessor, err
+	}
+	var err error
+	if it.json, err = e.AppendJSON(it.json[:0]); err != nil {
+		return sidetrack.ReasonInvalid, err
+	}
+	if len(it.json) > sidetrack.MaxEventBytes {
+		return sidetrack.ReasonTooLarge, &sidetrack.FieldError{
+			Problem: fmt.Sprintf("event is %d bytes, at most %d are taken", len(it.json), sidetrack.MaxEventBytes),
+		}
+	}
+	return "", nil
+}
+
+// seal gives e its id and checks it: the last steps before it is stored.
+func (p *Pipeline) seal(e *sidetrack.Event) error {
+	if e.ID == uuid.Nil {
+		if err := assignID(e); err != nil {
+			return err
+		}
+	}
+	return e.Validate(e.Received)
+}
+
+// complete fills what the engine knows better than any source.
+func (p *Pipeline) complete(source string, e *sidetrack.Event, now time.Time) {
+	if e.Received.IsZero() {
+		e.Received = now
+	}
+	if e.Time.IsZero() {
+		e.Time = e.Received
+	}
+	if source != "" {
+		e.Source = source
+	}
+	if e.Site == "" && len(p.cfg.Sites) > 0 {
+		e.Site = siteOf(p.cfg.Sites, e)
+	}
+}
+
+// siteOf finds the site by the page's host, else by the host the request went to.
+func siteOf(sites []sidetrack.Site, e *sidetrack.Event) string {
+	hosts := [2]string{"", e.Origin().Host()}
+	if e.Page.URL != "" {
+		if u, err := url.Parse(e.Page.URL); err == nil {
+			hosts[0] = u.Host
+		}
+	}
+	for _, host := range hosts {
+		if host == "" {
+			continue
+		}
+		for _, s := range sites {
+			if s.HasHost(host) {
+				return s.Name
+			}
+		}
+	}
+	return ""
+}
+
+// takers returns why no sink could ever take e, "" when one may. Only what shared
+// processors cannot change is asked here: the site and the consent.
+func (p *Pipeline) takers(e *sidetrack.Event) sidetrack.Reason {
+	reason := sidetrack.ReasonNoSink
+	for _, s := range p.sinks {
+		switch {
+		case !s.takesSite(e):
+		case !e.Consent.Allows(s.spec.Needs...):
+			reason = sidetrack.ReasonConsent
+		default:
+			return ""
+		}
+	}
+	return reason
+}
+
+// idSpace is the namespace of ids derived from a client's message id.
+func idSpace() uuid.UUID {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/sidetrack-go/sidetrack#message"))
+}
+
+// assignID gives e an id: derived from site and message id where the client sent
+// one, so that a repeat gets the same id; else a new UUIDv7.
+func assignID(e *sidetrack.Event) error {
+	if e.MessageID != "" {
+		name := make([]byte, 0, len(e.Site)+1+len(e.MessageID))
+		name = append(append(append(name, e.Site...), 0), e.MessageID...)
+		e.ID = uuid.NewSHA1(idSpace(), name)
+		return nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("pipeline: event id: %w", err)
+	}
+	e.ID = id
+	return nil
+}
+
+// runProcessors runs list in order. reason is "" when the event stays; err is set
+// when a processor failed, which refuses the event.
+func runProcessors(ctx context.Context, list []sidetrack.Processor, e *sidetrack.Event) (sidetrack.Reason, error) {
+	for _, pr := range list {
+		if err := runProcessor(ctx, pr, e); err != nil {
+			if reason, ok := sidetrack.DropReason(err); ok {
+				return reason, nil
+			}
+			return sidetrack.ReasonProcessor, fmt.Errorf("pipeline: processor %T: %w", pr, err)
+		}
+	}
+	return "", nil
+}
+
+func runProcessor(ctx context.Context, pr sidetrack.Processor, e *sidetrack.Event) (err error) {
+	defer recoverTo(&err)
+	return pr.Process(ctx, e)
+}
+
+// sourceEmitter is what a Source of this pipeline emits into: it names the source
+// and lets it report what it left out itself.
+type sourceEmitter struct {
+	p    *Pipeline
+	name string
+}
+
+func (s sourceEmitter) Emit(ctx context.Context, events ...*sidetrack.Event) error {
+	return s.p.emit(ctx, s.name, events)
+}
+
+// Count adds n things that the source saw and that are no events for the reason
+// given, such as requests for images in an access log.
+func (s sourceEmitter) Count(reason sidetrack.Reason, n int) {
+	s.p.received.Add(int64(n))
+	s.p.tally.add(Dropped, reason, int64(n))
+}

@@ -1,0 +1,243 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// settle takes the end of an attempt, or of a write to the bus, into the window.
+func (w *window) settle(r result) {
+	if r.kind != resultAttempt {
+		w.aside--
+		w.written(r)
+		return
+	}
+	w.inFlight--
+	u, now := r.unit, time.Now()
+	u.status = r.status
+	class, after := sidetrack.ClassOf(r.err)
+	canceled := errors.Is(r.err, context.Canceled) && w.attempts.Err() != nil
+	partial, isPartial := errors.AsType[*sidetrack.PartialError](r.err)
+	switch {
+	case r.err == nil:
+		r.done(nil)
+		w.delivered(u, now)
+	case canceled:
+		r.done(errNoVerdict) // a shutdown: the bus keeps it
+	case errors.Is(r.err, errUnbuildable), errors.Is(r.err, errTooLarge):
+		r.done(errNoVerdict)
+		w.failed(u, r.err, now)
+		w.isolate(u, sidetrack.ReasonUnbuildable)
+	case isPartial:
+		r.done(nil)
+		w.partial(u, partial, now)
+	case class == sidetrack.Rejected:
+		r.done(nil) // the backend is well, the unit is not
+		w.failed(u, r.err, now)
+		w.isolate(u, sidetrack.ReasonRejected)
+	case class == sidetrack.Throttled:
+		r.done(errNoVerdict)
+		w.pause(conditionThrottled, after, r.err, now)
+		w.putBack(u)
+	case class == sidetrack.Misconfigured:
+		r.done(errNoVerdict)
+		w.pause(conditionMisconfigured, misconfiguredPause, r.err, now)
+		w.putBack(u)
+	default:
+		w.failed(u, r.err, now)
+		if u.suspect = u.suspect || w.succeeded.After(u.firstFail); u.suspect {
+			r.done(errNoVerdict)
+		} else {
+			r.done(r.err)
+		}
+		w.retry(u, now)
+	}
+}
+
+func (w *window) failed(u *unit, err error, now time.Time) {
+	u.attempts++
+	u.lastErr = err
+	if u.firstFail.IsZero() {
+		u.firstFail = now
+	}
+}
+
+func (w *window) delivered(u *unit, now time.Time) {
+	if s := w.s; s.condition.Load() != conditionOK {
+		s.condition.Store(conditionOK)
+		w.later.release(now)
+	}
+	w.log.report(w.s.log, nil, "", "delivering works again")
+	w.succeeded, w.probing, w.pauses = now, false, 0
+	w.s.tally.add(Delivered, "", int64(len(u.items)))
+	for i := range u.items {
+		w.s.observe(u.items[i].event, Delivered, "", nil)
+		w.leave(u.items[i])
+	}
+}
+
+// misconfiguredPause is how often a sink with wrong credentials or address is tried.
+const misconfiguredPause = time.Minute
+
+// pause stops the whole sink for a while, after which one attempt at a time probes. after 0: the
+// engine's own backoff.
+func (w *window) pause(condition string, after time.Duration, err error, now time.Time) {
+	if now.Before(w.pauseUntil) && w.s.condition.Load() == condition && now.Add(after).Before(w.pauseUntil) {
+		return // another attempt of the same moment has said so already
+	}
+	w.pauses++
+	if after <= 0 {
+		after = w.s.cfg.Delivery.pause(w.pauses)
+	}
+	w.pauseUntil, w.probing = now.Add(after), true
+	w.s.condition.Store(condition)
+	switch condition {
+	case conditionMisconfigured:
+		w.log.report(w.s.log, err, "the backend refuses this sink: check its address and credentials; events wait on the bus", "")
+	default:
+		w.s.log.Info("the backend asks to wait: events wait on the bus", "for", after)
+	}
+}
+
+// putBack keeps a unit that was not to blame for the next attempt.
+func (w *window) putBack(u *unit) { w.now = append(w.now, u) }
+
+// retry decides when and how a unit that failed is attempted again.
+func (w *window) retry(u *unit, now time.Time) {
+	d := &w.s.cfg.Delivery
+	w.log.report(w.s.log, u.lastErr, "delivering fails: it is tried again", "", "attempt", u.attempts, "events", len(u.items))
+	switch {
+	case len(u.items) > 1 && u.suspect && u.attempts >= splitAfter:
+		w.split(u)
+		return
+	case len(u.items) > 1 && u.attempts >= 2*splitAfter:
+		w.split(u)
+		return
+	case u.isolated:
+		u.due = now.Add(max(d.pause(u.attempts), d.Isolate))
+		w.shelve(u)
+		return
+	case u.suspect && now.Sub(u.firstFail) > d.Isolate && w.succeeded.After(u.firstFail):
+		u.due = now.Add(d.pause(u.attempts))
+		w.s.log.Warn("one unit keeps failing while others succeed: moved to the retry topic",
+			"event", u.items[0].event.ID, "attempts", u.attempts, "error", u.lastErr)
+		w.shelve(u)
+		return
+	}
+	u.due = now.Add(d.pause(u.attempts))
+	w.later.add(u)
+}
+
+// splitAfter is how many failures of a unit of several events show that one of
+// its events may be to blame, given that other units succeed; twice as many when
+// none was seen to.
+const splitAfter = 3
+
+// split replaces a unit by its halves, which have one failure to go until they are split again.
+func (w *window) split(u *unit) {
+	a, b := u.halves()
+	a.attempts, b.attempts = splitAfter-1, splitAfter-1
+	w.now = append(w.now, a, b)
+}
+
+// isolate finds the events of a unit that can never be delivered: by halves, until
+// one event is left, which becomes a dead letter.
+func (w *window) isolate(u *unit, reason sidetrack.Reason) {
+	if len(u.items) > 1 {
+		a, b := u.halves()
+		w.now = append(w.now, a, b)
+		return
+	}
+	u.dead = &verdictDead{reason: reason}
+	w.bury(u)
+}
+
+// partial settles the events that were taken and treats each failure by its own class.
+func (w *window) partial(u *unit, p *sidetrack.PartialError, now time.Time) {
+	failed := maps.Clone(p.Failed)
+	maps.DeleteFunc(failed, func(i int, err error) bool { return err == nil || i < 0 || i >= len(u.items) })
+	if ok := u.only(func(i int) bool { return failed[i] == nil }); len(ok.items) > 0 {
+		w.delivered(ok, now)
+	}
+	for _, i := range slices.Sorted(maps.Keys(failed)) {
+		one := u.only(func(j int) bool { return i == j })
+		err := w.s.redact(failed[i])
+		class, after := sidetrack.ClassOf(failed[i])
+		switch class {
+		case sidetrack.Rejected:
+			w.failed(one, err, now)
+			w.isolate(one, sidetrack.ReasonRejected)
+		case sidetrack.Throttled:
+			w.pause(conditionThrottled, after, err, now)
+			w.putBack(one)
+		case sidetrack.Misconfigured:
+			w.pause(conditionMisconfigured, misconfiguredPause, err, now)
+			w.putBack(one)
+		default:
+			w.failed(one, err, now)
+			one.suspect = true
+			w.retry(one, now)
+		}
+	}
+}
+
+// bury stores a dead letter in the background.
+func (w *window) bury(u *unit) {
+	w.aside++
+	d := u.deadLetter(w.s.name)
+	go func() { w.results <- result{kind: resultBuried, unit: u, err: w.s.p.bury(d)} }()
+}
+
+func (w *window) shelve(u *unit) {
+	w.aside++
+	go func() { w.results <- result{kind: resultShelved, unit: u, err: w.s.shelve(u)} }()
+}
+
+// written takes the end of a write to the bus into the window. A failed one is
+// tried again later: nothing is let go before it is stored elsewhere.
+func (w *window) written(r result) {
+	u := r.unit
+	switch {
+	case r.err != nil:
+		w.s.log.Error("a failed unit cannot be stored: it stays queued", "error", r.err)
+		u.due = time.Now().Add(w.s.cfg.Delivery.pause(3))
+		w.later.add(u)
+	case r.kind == resultBuried:
+		w.s.log.Warn("dead letter", "reason", u.dead.reason, "events", len(u.items), "error", u.lastErr)
+		for _, it := range u.items {
+			w.end(it, Dead, u.dead.reason, u.lastErr)
+		}
+	default:
+		for _, it := range u.items {
+			w.leave(it)
+		}
+	}
+}
+
+func (u *unit) deadLetter(sink string) DeadLetter {
+	d := DeadLetter{
+		Sink:     sink,
+		Reason:   u.dead.reason,
+		Status:   u.status,
+		Attempts: u.attempts,
+		First:    u.firstFail.UTC(),
+		Last:     time.Now().UTC(),
+	}
+	if u.lastErr != nil {
+		d.Error = u.lastErr.Error()
+	}
+	if u.dead.raw != "" {
+		d.Raw = u.dead.raw
+		return d
+	}
+	for _, it := range u.items {
+		d.Events = append(d.Events, json.RawMessage(it.line))
+	}
+	return d
+}

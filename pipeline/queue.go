@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"sync"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// entryItem is one encoded event on its way to the bus. It is reused: its owner is
+// whoever took it from the queue until it is released.
+type encoded struct {
+	json  []byte
+	wait  *waiter // nil: nobody waits
+	index int     // in the arguments of Emit
+}
+
+// waiter collects the results of one Emit.
+type waiter struct {
+	mu      sync.Mutex
+	left    int
+	refused []sidetrack.Refusal
+	done    chan struct{}
+}
+
+func (w *waiter) settle(index int, reason sidetrack.Reason, err error) {
+	w.mu.Lock()
+	if err != nil {
+		w.refused = append(w.refused, sidetrack.Refusal{Index: index, Reason: reason, Err: err})
+	}
+	w.left--
+	last := w.left == 0
+	w.mu.Unlock()
+	if last {
+		close(w.done)
+	}
+}
+
+// queue is the bounded FIFO between intake and the committer.
+type queue struct {
+	maxEvents int
+	maxBytes  int64
+
+	mu     sync.Mutex
+	items  []*encoded
+	bytes  int64
+	taken  int64 // events handed to the committer and not committed yet
+	closed bool
+	wake   chan struct{} // capacity 1
+	pool   sync.Pool
+}
+
+func newQueue(maxEvents int, maxBytes int64) *queue {
+	return &queue{maxEvents: maxEvents, maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+}
+
+func (q *queue) get() *encoded {
+	if it, ok := q.pool.Get().(*encoded); ok {
+		return it
+	}
+	return &encoded{json: make([]byte, 0, 1024)}
+}
+
+func (q *queue) release(it *encoded) {
+	if cap(it.json) > 16<<10 {
+		return
+	}
+	it.json, it.wait = it.json[:0], nil
+	q.pool.Put(it)
+}
+
+// push takes all of items or none. A push larger than the whole queue fits when it is empty.
+func (q *queue) push(items []*encoded) error {
+	var bytes int64
+	for _, it := range items {
+		bytes += int64(len(it.json))
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return sidetrack.ErrClosed
+	}
+	waiting := len(q.items) + int(q.taken)
+	if waiting > 0 && (waiting+len(items) > q.maxEvents || q.bytes+bytes > q.maxBytes) {
+		q.mu.Unlock()
+		return sidetrack.ErrOverloaded
+	}
+	q.items = append(q.items, items...)
+	q.bytes += bytes
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// take moves what fits into one message to batch; ok is false when the queue is
+// closed and empty. It waits for the first event only: what gathers while a
+// commit is under way makes the next batch.
+func (q *queue) take(batch []*encoded) (_ []*encoded, ok bool) {
+	for {
+		q.mu.Lock()
+		if len(q.items) > 0 {
+			var bytes, n = 0, 0
+			for n < len(q.items) && n < maxBatchEvents {
+				size := len(q.items[n].json) + 1
+				if n > 0 && bytes+size > maxBatchBytes {
+					break
+				}
+				bytes += size
+				n++
+			}
+			batch = append(batch, q.items[:n]...)
+			rest := copy(q.items, q.items[n:])
+			clear(q.items[rest:])
+			q.items = q.items[:rest]
+			q.taken += int64(n)
+			q.mu.Unlock()
+			return batch, true
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if closed {
+			return nil, false
+		}
+		<-q.wake
+	}
+}
+
+// committed frees the room of a batch that take returned.
+func (q *queue) committed(batch []*encoded) {
+	var bytes int64
+	for _, it := range batch {
+		bytes += int64(len(it.json))
+	}
+	q.mu.Lock()
+	q.taken -= int64(len(batch))
+	q.bytes -= bytes
+	q.mu.Unlock()
+}
+
+func (q *queue) pending() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return int64(len(q.items)) + q.taken
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}

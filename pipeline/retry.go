@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/sidetrack-go/sidetrack/bus"
+)
+
+// retryMaxBytes bounds the retry topic of one sink.
+const retryMaxBytes = 64 << 20
+
+// retryWindow bounds how many isolated units wait in memory for their next attempt.
+var retryWindow = bus.Window{Messages: 256, Bytes: 2 << 20}
+
+// waiting holds units until they are due, soonest first.
+type waiting []*unit
+
+func (w waiting) Len() int           { return len(w) }
+func (w waiting) Less(i, j int) bool { return w[i].due.Before(w[j].due) }
+func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *waiting) Push(x any)        { *w = append(*w, x.(*unit)) }
+func (w *waiting) Pop() any {
+	old := *w
+	u := old[len(old)-1]
+	old[len(old)-1] = nil
+	*w = old[:len(old)-1]
+	return u
+}
+
+func (w *waiting) add(u *unit) { heap.Push(w, u) }
+
+// ready takes the unit that has waited longest past its time; nil when none is due.
+func (w *waiting) ready(now time.Time) *unit {
+	if len(*w) == 0 || (*w)[0].due.After(now) {
+		return nil
+	}
+	return heap.Pop(w).(*unit)
+}
+
+// release makes everything due soon, spread a little, once a backend has come back.
+func (w *waiting) release(now time.Time) {
+	for _, u := range *w {
+		if at := now.Add(rand.N(time.Second)); u.due.After(at) && !u.suspect {
+			u.due = at
+		}
+	}
+	heap.Init(w)
+}
+
+// pause returns how long to wait after the given number of failures: exponential from
+// MinBackoff with jitter, at most MaxBackoff.
+func (d *Delivery) pause(failures int) time.Duration {
+	b := backoff.ExponentialBackOff{
+		InitialInterval:     d.MinBackoff,
+		RandomizationFactor: 0.3,
+		Multiplier:          2,
+		MaxInterval:         d.MaxBackoff,
+	}
+	b.Reset()
+	pause := d.MinBackoff
+	for range min(max(1, failures), 40) {
+		pause = b.NextBackOff()
+	}
+	return min(pause, d.MaxBackoff)
+}
+
+// shelve stores a unit on the sink's retry topic, to be attempted again not before u.due. Only
+// when it returns nil may the unit's messages be acked.
+func (s *sink) shelve(u *unit) error {
+	var payload []byte
+	for _, it := range u.items {
+		payload = append(append(payload, it.line...), '\n')
+	}
+	m := newMessage(payload, len(u.items), contentTypeEvents)
+	m.Metadata[metaAttempt] = strconv.Itoa(u.attempts)
+	m.Metadata[metaNotBefore] = millis(u.due)
+	m.Metadata[metaFirstFail] = millis(u.firstFail)
+	return s.p.cfg.Bus.Publisher().Publish(TopicRetry(s.name), m)
+}

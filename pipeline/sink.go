@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
+)
+
+// sink is one configured sink at run time. Everything that moves belongs to its
+// one loop (window.go); other goroutines see the counters and the condition only.
+type sink struct {
+	p     *Pipeline
+	name  string
+	cfg   SinkConfig
+	spec  sidetrack.SinkSpec
+	log   *slog.Logger
+	space uuid.UUID // namespace of unit ids
+
+	tally     tally
+	carried   atomic.Int64 // events the bus held for this sink at the start
+	lost      atomic.Int64 // events the bus removed by age before the sink saw them
+	condition atomic.Value // of string, see SinkLedger.State
+
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	opened  time.Time // when the breaker opened last; the loop's
+
+	subscribers []message.Subscriber
+	stopping    chan time.Time // gets the deadline
+	ended       chan struct{}
+	watching    sync.WaitGroup
+}
+
+// Conditions of a sink.
+const (
+	conditionOK            = "ok"
+	conditionOpen          = "breaker open"
+	conditionThrottled     = "throttled"
+	conditionMisconfigured = "misconfigured"
+)
+
+func newSink(p *Pipeline, cfg SinkConfig) *sink {
+	s := &sink{
+		p:        p,
+		name:     cfg.Name,
+		cfg:      cfg,
+		spec:     cfg.Sink.Spec(),
+		log:      p.log.With("sink", cfg.Name),
+		space:    uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/sidetrack-go/sidetrack#unit/"+cfg.Name)),
+		stopping: make(chan time.Time, 1),
+		ended:    make(chan struct{}),
+	}
+	if cfg.NeedsSet {
+		s.spec.Needs = cfg.Needs
+	}
+	s.condition.Store(conditionOK)
+	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:        cfg.Name,
+		MaxRequests: 1,
+		Timeout:     cfg.Delivery.Breaker.Pause,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			return int64(c.ConsecutiveFailures) >= int64(cfg.Delivery.Breaker.Failures)
+		},
+		IsExcluded:    func(err error) bool { return errors.Is(err, errNoVerdict) },
+		OnStateChange: s.breakerChanged,
+	})
+	return s
+}
+
+// errNoVerdict tells the breaker that an attempt says nothing about the backend's health.
+var errNoVerdict = errors.New("no verdict")
+
+func (s *sink) breakerChanged(_ string, from, to gobreaker.State) {
+	switch to {
+	case gobreaker.StateOpen:
+		s.opened = time.Now()
+		s.condition.Store(conditionOpen)
+		if from == gobreaker.StateClosed {
+			s.log.Warn("breaker opened: events wait on the bus", "pause", s.cfg.Delivery.Breaker.Pause)
+		}
+	case gobreaker.StateClosed:
+		s.condition.Store(conditionOK)
+		s.log.Info("breaker closed: delivering again")
+	}
+}
+
+// takesSite reports whether events of e's site are for this sink.
+func (s *sink) takesSite(e *sidetrack.Event) bool {
+	return len(s.cfg.Sites) == 0 || slices.Contains(s.cfg.Sites, e.Site)
+}
+
+// start reads the backlog, subscribes and runs the loop.
+func (s *sink) start(ctx context.Context) error {
+	b := s.p.cfg.Bus
+	for _, topic := range []string{TopicEvents, TopicRetry(s.name)} {
+		st, err := b.Stats(ctx, topic, s.name)
+		if err != nil {
+			return fmt.Errorf("backlog of %s: %w", topic, err)
+		}
+		s.carried.Add(st.PendingEvents)
+	}
+	subCtx, cancel := context.WithCancel(context.Background())
+	open := func(topic string, w bus.Window) (<-chan *message.Message, error) {
+		sub := b.Subscriber(s.name, w)
+		s.subscribers = append(s.subscribers, sub)
+		ch, err := sub.Subscribe(subCtx, topic)
+		if err != nil {
+			return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
+		}
+		return ch, nil
+	}
+	fresh, err := open(TopicEvents, s.cfg.Delivery.Window)
+	var stubborn <-chan *message.Message
+	if err == nil {
+		stubborn, err = open(TopicRetry(s.name), retryWindow)
+	}
+	if err != nil {
+		cancel()
+		s.closeSubscribers()
+		return err
+	}
+	s.watching.Go(func() { s.watchExpiry(subCtx) })
+	go func() {
+		defer close(s.ended)
+		newWindow(s, cancel).run(fresh, stubborn)
+	}()
+	return nil
+}
+
+// stop ends the loop: nothing new is attempted, what is in flight may finish until
+// deadline, the rest goes back to the bus.
+func (s *sink) stop(deadline time.Time) {
+	if len(s.subscribers) == 0 {
+		return // never started
+	}
+	s.stopping <- deadline
+	<-s.ended
+	s.watching.Wait()
+	s.closeSubscribers()
+}
+
+func (s *sink) closeSubscribers() {
+	for _, sub := range s.subscribers {
+		if err := sub.Close(); err != nil {
+			s.log.Warn("closing a subscriber failed", "error", err)
+		}
+	}
+	s.subscribers = nil
+}
+
+// watchExpiry keeps count of what the bus itself removed by age, which happens to
+// a sink that was stuck for longer than max_age with more than a window behind it.
+func (s *sink) watchExpiry(ctx context.Context) {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var n int64
+		for _, topic := range []string{TopicEvents, TopicRetry(s.name)} {
+			st, err := s.p.cfg.Bus.Stats(ctx, topic, s.name)
+			if err != nil {
+				return // the bus is going away; the last count stays
+			}
+			n += st.Expired
+		}
+		if n > s.lost.Swap(n) {
+			s.log.Warn("events expired on the bus before this sink could deliver them", "expired", n)
+		}
+	}
+}
+
+// pending is the number of events this sink still has to settle.
+func (s *sink) pending() int64 {
+	return max(0, s.p.tally.sum(Accepted)+s.carried.Load()-s.tally.sum(settledColumns...)-s.lost.Load())
+}

@@ -1,0 +1,293 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/sidetrack-go/sidetrack"
+)
+
+// window is the state of one sink's loop: the messages it holds, the units made of
+// their events, and what is in flight. Only the loop's goroutine touches it; attempts
+// and writes to the bus run in goroutines of their own and report through results.
+type window struct {
+	s      *sink
+	former *former
+	now    []*unit // to be attempted before anything else: halves of a split unit
+	later  waiting
+
+	inFlight int // attempts
+	aside    int // dead letters and retries being written to the bus
+	results  chan result
+
+	pauseUntil time.Time // throttled or misconfigured
+	probing    bool      // after a pause one attempt at a time, until one succeeds
+	pauses     int       // in a row
+	succeeded  time.Time // last success
+
+	held    map[string]*entry // by message id
+	settled recent            // ids of messages acked lately
+
+	attempts context.Context
+	cancel   context.CancelFunc // of attempts
+	unsub    context.CancelFunc
+	timer    *time.Timer
+	log      logState
+}
+
+// result is the end of an attempt or, when kind says so, of a write to the bus.
+type result struct {
+	kind   resultKind
+	unit   *unit
+	at     time.Time // when the attempt began
+	status int
+	err    error
+	done   func(error) // tells the breaker
+}
+
+type resultKind uint8
+
+const (
+	resultAttempt resultKind = iota
+	resultBuried
+	resultShelved
+)
+
+func newWindow(s *sink, unsub context.CancelFunc) *window {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &window{
+		s:        s,
+		former:   newFormer(s.spec),
+		results:  make(chan result, s.cfg.Delivery.Concurrency),
+		held:     map[string]*entry{},
+		settled:  recent{limit: 2 * s.cfg.Delivery.Window.Messages},
+		attempts: ctx,
+		cancel:   cancel,
+		unsub:    unsub,
+		timer:    time.NewTimer(time.Hour),
+	}
+}
+
+// run is the loop. It ends by stop alone; a subscriber that closes its channel by
+// itself leaves the loop to finish what it holds.
+func (w *window) run(fresh, stubborn <-chan *message.Message) {
+	defer w.cancel()
+	defer w.timer.Stop()
+	for {
+		w.dispatch(time.Now())
+		select {
+		case m, ok := <-fresh:
+			if !ok {
+				fresh = nil
+				continue
+			}
+			w.admit(m, false)
+		case m, ok := <-stubborn:
+			if !ok {
+				stubborn = nil
+				continue
+			}
+			w.admit(m, true)
+		case r := <-w.results:
+			w.settle(r)
+		case <-w.timer.C:
+		case deadline := <-w.s.stopping:
+			w.finish(deadline)
+			return
+		}
+	}
+}
+
+// dispatch starts attempts as far as concurrency, pauses and the breaker allow, and
+// sets the timer for what becomes possible later.
+func (w *window) dispatch(now time.Time) {
+	limit := w.s.cfg.Delivery.Concurrency
+	if w.probing {
+		limit = 1
+	}
+	for w.inFlight < limit && !now.Before(w.pauseUntil) {
+		u := w.next(now)
+		if u == nil {
+			break
+		}
+		if u.dead != nil {
+			w.bury(u)
+			continue
+		}
+		if u = w.expire(u, now); u == nil {
+			continue
+		}
+		done, err := w.s.breaker.Allow()
+		if err != nil {
+			w.now = append([]*unit{u}, w.now...)
+			break
+		}
+		w.launch(u, now, done)
+	}
+	w.arm(now)
+}
+
+// next chooses the unit to attempt: units of healthy events first where the breaker
+// wants a probe, else the oldest first.
+func (w *window) next(now time.Time) *unit {
+	if len(w.now) > 0 {
+		u := w.now[0]
+		w.now[0] = nil
+		w.now = w.now[1:]
+		return u
+	}
+	if w.former.count > 0 && w.s.breaker.State() == gobreaker.StateHalfOpen {
+		return w.former.next()
+	}
+	if u := w.later.ready(now); u != nil {
+		return u
+	}
+	return w.former.next()
+}
+
+func (w *window) launch(u *unit, now time.Time, done func(error)) {
+	u.identify(w.s.space)
+	w.inFlight++
+	view := u.view(now)
+	go func() {
+		status, err := w.s.attempt(w.attempts, view)
+		w.results <- result{unit: u, at: now, status: status, err: err, done: done}
+	}()
+}
+
+// arm sets the timer to the next moment at which dispatch could do more.
+func (w *window) arm(now time.Time) {
+	wake := now.Add(time.Hour)
+	if len(w.later) > 0 && w.later[0].due.After(now) {
+		wake = w.later[0].due
+	}
+	if len(w.now)+len(w.later)+w.former.count > 0 {
+		if w.s.breaker.State() == gobreaker.StateOpen {
+			wake = w.s.opened.Add(w.s.cfg.Delivery.Breaker.Pause + time.Millisecond)
+		}
+		if w.pauseUntil.After(now) {
+			wake = w.pauseUntil
+		}
+	}
+	w.timer.Reset(max(time.Millisecond, wake.Sub(now)))
+}
+
+// expire settles the events of u that are too old and returns the rest, nil when none is left.
+func (w *window) expire(u *unit, now time.Time) *unit {
+	var old map[int]bool
+	for i := range u.items {
+		if w.s.tooOld(u.items[i].event, now) {
+			if old == nil {
+				old = map[int]bool{}
+			}
+			old[i] = true
+			w.end(u.items[i], Expired, sidetrack.ReasonMaxAge, nil)
+		}
+	}
+	switch len(old) {
+	case 0:
+		return u
+	case len(u.items):
+		return nil
+	}
+	return u.only(func(i int) bool { return !old[i] })
+}
+
+func (s *sink) tooOld(e *sidetrack.Event, now time.Time) bool {
+	return now.Sub(e.Received) > s.cfg.Delivery.MaxAge ||
+		s.spec.MaxAge > 0 && now.Sub(e.Time) > s.spec.MaxAge
+}
+
+// end settles one event in a column of the ledger and acks its message with the last one.
+func (w *window) end(it item, c Column, r sidetrack.Reason, err error) {
+	w.s.tally.add(c, r, 1)
+	w.s.observe(it.event, c, r, err)
+	w.leave(it)
+}
+
+// leave lets go of an event's message, which is acked with its last event.
+func (w *window) leave(it item) {
+	it.from.left--
+	if it.from.left == 0 {
+		w.ack(it.from)
+	}
+}
+
+func (w *window) ack(en *entry) {
+	delete(w.held, en.msg.UUID)
+	w.settled.add(en.msg.UUID)
+	en.msg.Ack()
+}
+
+func (s *sink) observe(e *sidetrack.Event, c Column, r sidetrack.Reason, err error) {
+	if s.p.cfg.Observe != nil {
+		s.p.observe(Fate{Event: e, Sink: s.name, Column: c, Reason: r, Err: err})
+	}
+}
+
+// finish waits for what is in flight, at most until deadline. Messages with
+// unsettled events are given back by closing the subscribers.
+func (w *window) finish(deadline time.Time) {
+	w.unsub()
+	grace := time.After(max(0, time.Until(deadline)))
+	for w.inFlight+w.aside > 0 {
+		select {
+		case r := <-w.results:
+			w.settle(r)
+		case <-grace:
+			w.cancel()
+			// A component that does not heed its context is left behind.
+			last := time.After(lastGrace)
+			for w.inFlight+w.aside > 0 {
+				select {
+				case r := <-w.results:
+					w.settle(r)
+				case <-last:
+					w.s.log.Warn("an attempt did not end when told to: abandoned", "attempts", w.inFlight)
+					w.abandon()
+					return
+				}
+			}
+		}
+	}
+}
+
+// lastGrace is how long cancelled attempts get to return.
+const lastGrace = time.Second
+
+// abandon lets attempts that may still end later write their results to nowhere.
+func (w *window) abandon() {
+	n := w.inFlight + w.aside
+	go func() {
+		for range n {
+			<-w.results
+		}
+	}()
+	w.inFlight, w.aside = 0, 0
+}
+
+// recent remembers the last ids it was given, up to limit.
+type recent struct {
+	limit int
+	ids   map[string]struct{}
+	order fifo[string]
+}
+
+func (r *recent) add(id string) {
+	if r.ids == nil {
+		r.ids = map[string]struct{}{}
+	}
+	r.ids[id] = struct{}{}
+	r.order.push(id)
+	if r.order.len() > r.limit {
+		delete(r.ids, r.order.pop())
+	}
+}
+
+func (r *recent) has(id string) bool {
+	_, ok := r.ids[id]
+	return ok
+}
