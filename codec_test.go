@@ -66,7 +66,7 @@ func TestBadJSONNamesTheField(t *testing.T) {
 		`null`:                                "must be an object",
 		`[]`:                                  "must be an object, not an array",
 		`{"name":1}`:                          "name: must be a string, not a number",
-		`{"name":"a"`:                         "unexpected",
+		`{"name":"a"`:                         "expected ','",
 		`{"name":"a"} x`:                      "unexpected text after the value",
 		`{"name":"a",}`:                       "expected a key",
 		`{"v":2}`:                             "v: is 2",
@@ -86,7 +86,7 @@ func TestBadJSONNamesTheField(t *testing.T) {
 		`{"ecommerce":{"items":[{"price":1e300}]}}`:  "ecommerce.items[0].price: is out of range",
 		`{"ecommerce":{"items":{}}}`:                 "ecommerce.items: must be an array, not an object",
 		`{"consent":{"analytics_storage":"maybe"}}`:  "consent.analytics_storage: must be granted, denied or unknown",
-		`{"params":{"a":01}}`:                        "params: expected",
+		`{"params":{"a":01}}`:                        "params.a: malformed number",
 		`{"name":"\ud800x\q"}`:                       "name: unknown escape",
 		`{"name":"\u12"}`:                            "name: malformed \\u escape",
 	} {
