@@ -160,7 +160,7 @@ func TestAccessLogSorts(t *testing.T) {
 		{"POST", "/", 200, ReasonMethod}, {"HEAD", "/", 200, ReasonMethod}, {"POST", "/", 500, ReasonMethod},
 		{"GET", "/a.png", 200, ReasonAsset}, {"GET", "/a.PNG?x=/", 200, ReasonAsset}, {"GET", "/robots.txt", 200, ReasonAsset},
 		{"GET", "/a.html", 200, ""}, {"GET", "/a.Php?x=a.png", 200, ""}, {"GET", "/v1.2/", 200, ""}, {"GET", "/v1.2", 200, ""},
-		{"GET", "/john.appleseed", 200, ""}, {"GET", "/a.", 200, ""}, {"GET", "/.git", 200, ReasonAsset}, {"GET", "/site.webmanifest", 200, ReasonAsset},
+		{"GET", "/john.appleseed", 200, ""}, {"GET", "/a.", 200, ""}, {"GET", "/.git", 200, ReasonAsset}, {"GET", "/.well-known", 200, ReasonAsset}, {"GET", "/site.webmanifest", 200, ReasonAsset},
 		{"GET", "/feed/", 200, ReasonAsset}, {"GET", "/?flav=rss20", 200, ReasonAsset}, {"GET", "/?format=html", 200, ""}, {"GET", "/feedback", 200, ""},
 		{"GET", "/dl/a.pdf", 200, ""}, {"GET", "/dl/sub/a.pdf", 200, ReasonAsset},
 	} {

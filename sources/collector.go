@@ -191,11 +191,11 @@ func (c *Collector) complete(events []*sidetrack.Event, r *http.Request) {
 		describeDevice(&e.Device, r.Header)
 		switch {
 		case e.Page.URL != "":
-			e.Page.URL = cleanURL(e.Page.URL)
+			e.Page.URL = stripURL(e.Page.URL)
 		case e.App == (sidetrack.App{}) && isWebURL(referer):
 			e.Page.URL = cleanURL(referer) // the page that made the call, not the page before it
 		}
-		e.Page.Referrer = cleanURL(e.Page.Referrer)
+		e.Page.Referrer = stripURL(e.Page.Referrer)
 		derivePage(e)
 		hideAddresses(e, client)
 		e.SetOrigin(origin)

@@ -35,76 +35,106 @@ func hideAddresses(e *sidetrack.Event, client netip.Addr) {
 			withoutAddresses(e.Ecommerce.Items[i].Params, own)
 		}
 	}
-	if own == "" {
-		return
-	}
-	v, p, d, c, a := &e.Visitor, &e.Page, &e.Device, &e.Campaign, &e.App
-	for _, s := range [...]*string{
-		&e.MessageID, &e.Name, &e.Site, &v.ClientID, &v.UserID, &v.SessionID, &v.AppInstanceID,
-		&p.URL, &p.Path, &p.Route, &p.Title, &p.Referrer, &d.UserAgent, &d.Brand, &d.Model, &d.OSVersion, &d.BrowserVer,
-		&c.ID, &c.Source, &c.Medium, &c.Name, &c.Term, &c.Content, &c.Platform, &c.Format, &c.Tactic,
-		&a.Name, &a.ID, &a.Version, &a.InstallerID, &a.Screen, &e.Network.City,
-	} {
-		maskOwn(s, own)
-	}
-	for _, m := range [...]map[string]string{d.Hints, c.ClickIDs} {
-		for k, s := range m {
-			if maskOwn(&s, own) {
-				m[k] = s
-			}
-		}
-	}
-	if e.Ecommerce != nil {
-		maskOwn(&e.Ecommerce.TransactionID, own)
-		maskOwn(&e.Ecommerce.Coupon, own)
-		maskOwn(&e.Ecommerce.Affiliation, own)
-	}
-	if e.Exception != nil {
-		maskOwn(&e.Exception.Description, own)
-	}
-	if e.Timing != nil {
-		maskOwn(&e.Timing.Label, own)
-	}
-	if e.Social != nil {
-		maskOwn(&e.Social.Target, own)
+	if own != "" {
+		maskTexts(e, own)
 	}
 }
 
-func maskOwn(s *string, own string) bool {
-	if len(*s) < len(own) || !strings.Contains(*s, own) {
-		return false
+// maskTexts replaces own in every text of e but its parameters.
+func maskTexts(e *sidetrack.Event, own string) {
+	v, p, d, n, c, a := &e.Visitor, &e.Page, &e.Device, &e.Network, &e.Campaign, &e.App
+	mask(own,
+		&e.Name, &e.MessageID, &e.Site, &e.Consent.How,
+		&v.ClientID, &v.UserID, &v.SessionID, &v.AppInstanceID,
+		&p.URL, &p.Path, &p.Route, &p.Title, &p.Referrer,
+		&d.UserAgent, &d.Language, &d.Screen, &d.Viewport, &d.Encoding, &d.Category, &d.OS, &d.OSVersion, &d.Browser, &d.BrowserVer, &d.Brand, &d.Model,
+		&n.Country, &n.Region, &n.City,
+		&c.ID, &c.Source, &c.Medium, &c.Name, &c.Term, &c.Content, &c.Platform, &c.Format, &c.Tactic,
+		&a.Name, &a.ID, &a.Version, &a.InstallerID, &a.Screen,
+	)
+	maskMap(own, d.Hints)
+	maskMap(own, c.ClickIDs)
+	if s := e.Ecommerce; s != nil {
+		mask(own, &s.Currency, &s.TransactionID, &s.Affiliation, &s.Coupon, &s.PaymentType, &s.ShippingTier, &s.ListID, &s.ListName)
+		maskPromotion(own, &s.Promotion)
+		for i := range s.Items {
+			it := &s.Items[i]
+			mask(own, &it.ID, &it.Name, &it.Brand, &it.Variant, &it.Coupon, &it.ListID, &it.ListName, &it.LocationID, &it.Affil)
+			maskPromotion(own, &it.Promotion)
+			for j := range it.Categories {
+				mask(own, &it.Categories[j])
+			}
+		}
 	}
-	*s = strings.ReplaceAll(*s, own, maskedAddress)
-	return true
+	if e.Exception != nil {
+		mask(own, &e.Exception.Description)
+	}
+	if t := e.Timing; t != nil {
+		mask(own, &t.Category, &t.Variable, &t.Label)
+	}
+	if s := e.Social; s != nil {
+		mask(own, &s.Network, &s.Action, &s.Target)
+	}
+}
+
+func maskPromotion(own string, p *sidetrack.Promotion) {
+	mask(own, &p.ID, &p.Name, &p.Creative, &p.Slot)
+}
+
+func mask(own string, texts ...*string) {
+	for _, s := range texts {
+		if len(*s) >= len(own) && strings.Contains(*s, own) {
+			*s = strings.ReplaceAll(*s, own, maskedAddress)
+		}
+	}
+}
+
+func maskMap(own string, m map[string]string) {
+	for k, s := range m {
+		if strings.Contains(k, own) {
+			delete(m, k)
+		} else if strings.Contains(s, own) {
+			m[k] = strings.ReplaceAll(s, own, maskedAddress)
+		}
+	}
 }
 
 // withoutAddresses removes and masks addresses in params, however deep.
 func withoutAddresses(params map[string]any, own string) {
 	for k, v := range params {
+		if own != "" && strings.Contains(k, own) {
+			delete(params, k)
+			continue
+		}
 		if s, ok := v.(string); ok && isAddressParam(k) {
 			if _, ok := clientip.Parse(s); ok {
 				delete(params, k)
 				continue
 			}
 		}
-		params[k] = withoutOwn(v, own)
+		if changed, ok := withoutOwn(v, own); ok {
+			params[k] = changed
+		}
 	}
 }
 
-func withoutOwn(v any, own string) any {
+// withoutOwn returns v without own; ok is false when v is unchanged or was changed in place.
+func withoutOwn(v any, own string) (changed any, ok bool) {
 	switch v := v.(type) {
 	case string:
 		if own != "" && strings.Contains(v, own) {
-			return strings.ReplaceAll(v, own, maskedAddress)
+			return strings.ReplaceAll(v, own, maskedAddress), true
 		}
 	case map[string]any:
 		withoutAddresses(v, own)
 	case []any:
 		for i := range v {
-			v[i] = withoutOwn(v[i], own)
+			if c, ok := withoutOwn(v[i], own); ok {
+				v[i] = c
+			}
 		}
 	}
-	return v
+	return nil, false
 }
 
 // isAddressParam knows the names under which trackers send addresses.

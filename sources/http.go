@@ -113,15 +113,7 @@ func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
 		}
 		return fmt.Errorf("sources: http: %w", err)
 	}
-	srv := &http.Server{
-		Handler:           c,
-		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
-		ReadTimeout:       s.cfg.ReadTimeout,
-		WriteTimeout:      s.cfg.WriteTimeout,
-		IdleTimeout:       s.cfg.IdleTimeout,
-		MaxHeaderBytes:    int(s.cfg.MaxHeader),
-		ErrorLog:          serverLog(s.cfg.Logger),
-	}
+	srv := s.server(c)
 	if s.cfg.OnListen != nil {
 		s.cfg.OnListen(ln.Addr())
 	}
@@ -140,4 +132,16 @@ func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
 	}
 	<-served
 	return nil
+}
+
+func (s *httpSource) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
+		ReadTimeout:       s.cfg.ReadTimeout,
+		WriteTimeout:      s.cfg.WriteTimeout,
+		IdleTimeout:       s.cfg.IdleTimeout,
+		MaxHeaderBytes:    int(s.cfg.MaxHeader),
+		ErrorLog:          serverLog(s.cfg.Logger),
+	}
 }

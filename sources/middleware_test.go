@@ -49,6 +49,7 @@ func TestMiddlewarePageView(t *testing.T) {
 	r.Header.Set("Sec-Ch-Ua-Platform", `"Linux"`)
 	r.Header.Set("Sec-Fetch-Dest", "document")
 	r.Header.Set("X-Forwarded-For", "198.51.100.1")
+	r.Header.Set("X-Forwarded-Proto", "https") // of a peer that nobody trusts
 	h.ServeHTTP(httptest.NewRecorder(), r)
 
 	e := f.one(t)
@@ -357,6 +358,18 @@ func TestRecorderKeepsInterfaces(t *testing.T) {
 		}
 		if got := len(f.all()); got != views {
 			t.Errorf("%s: %d page views, want %d", path, got, views)
+		}
+	}
+}
+
+func TestRecorderFlushes(t *testing.T) {
+	for name, flush := range map[string]func(http.ResponseWriter) error{
+		"directly":   func(w http.ResponseWriter) error { w.(http.Flusher).Flush(); return nil },
+		"controller": func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
+	} {
+		w := httptest.NewRecorder()
+		if err := flush((&recorder{w: w}).wrap()); err != nil || !w.Flushed {
+			t.Errorf("%s: %v, flushed %v", name, err, w.Flushed)
 		}
 	}
 }

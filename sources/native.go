@@ -2,7 +2,6 @@ package sources
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -147,14 +146,7 @@ func parse(s string) (*sidetrack.Event, error) {
 	if tooDeep(s) {
 		return nil, &sidetrack.FieldError{Problem: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
 	}
-	e := new(sidetrack.Event)
-	if err := json.Unmarshal([]byte(s), e); err != nil {
-		if _, ok := errors.AsType[*sidetrack.FieldError](err); !ok {
-			err = &sidetrack.FieldError{Problem: "is no event: " + err.Error()}
-		}
-		return nil, err
-	}
-	return e, nil
+	return sidetrack.ParseEvent(s)
 }
 
 func repeated[K comparable](seen *map[K]int, key K, i int, field string) error {

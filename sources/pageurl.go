@@ -19,9 +19,13 @@ const (
 )
 
 // cleanURL returns s without user info and fragment, bounded and free of control
-// characters. What does not parse as a URL is cut at its fragment at least.
-func cleanURL(s string) string {
-	s, _, _ = strings.Cut(text.Clean(s, maxURL), "#")
+// characters: for what comes from headers.
+func cleanURL(s string) string { return stripURL(text.Clean(s, maxURL)) }
+
+// stripURL returns s without user info and fragment. What does not parse as a URL is
+// cut at its fragment at least.
+func stripURL(s string) string {
+	s, _, _ = strings.Cut(s, "#")
 	s = strings.TrimSpace(s)
 	if !strings.Contains(s, "@") {
 		return s

@@ -32,6 +32,7 @@ func TestClient(t *testing.T) {
 		{"mapped entry", proxies, "", "10.0.0.1:1", xff("::ffff:203.0.113.77"), "203.0.113.77"},
 		{"mapped trusted entry", proxies, "", "10.0.0.1:1", xff("203.0.113.77, ::ffff:10.2.2.2"), "203.0.113.77"},
 		{"mapped trusted network", []string{"::ffff:10.0.0.0/104"}, "", "10.0.0.1:1", xff("203.0.113.77"), "203.0.113.77"},
+		{"mapped trusted address", []string{"::ffff:10.0.0.1"}, "", "10.0.0.1:1", xff("203.0.113.77"), "203.0.113.77"},
 		{"zone", proxies, "", "[fe80::1%eth0]:1", nil, "fe80::1"},
 		{"zone in entry", proxies, "", "10.0.0.1:1", xff("fe80::1%eth0"), "fe80::1"},
 		{"garbage right", proxies, "", "10.0.0.1:1", xff("203.0.113.77, unknown"), "10.0.0.1"},
