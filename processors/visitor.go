@@ -1,0 +1,153 @@
+package processors
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/visitor"
+)
+
+// VisitorConfig is the configuration of the visitor processor.
+type VisitorConfig struct {
+	// Secret signs the visitor cookie and derives daily ids. Without it the cookie is not read and
+	// daily ids change with every restart.
+	Secret sidetrack.Secret `yaml:"secret"`
+	// Cookie is the name of the signed visitor cookie.
+	Cookie string `yaml:"cookie"`
+	// Google reads Google's own cookies _ga and _ga_<stream> where there are any.
+	Google bool `yaml:"google"`
+	// Cookieless says what a visitor gets who has no id: daily, an id that is a hash under a key that changes
+	// every day, or off, none.
+	Cookieless string `yaml:"cookieless"`
+	// SessionTimeout ends a session after this long without an event.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// Sessions is how many visitors' sessions are remembered, the longest unseen being forgotten first.
+	Sessions int `yaml:"sessions"`
+}
+
+// VisitorDefaults is what the configuration holds before it is decoded.
+func VisitorDefaults() VisitorConfig {
+	return VisitorConfig{Cookie: "sidetrack", Google: true, Cookieless: "daily", SessionTimeout: 30 * time.Minute, Sessions: 100_000}
+}
+
+// NewVisitor makes the processor that says which visitor and session an event belongs to. The
+// client id is the event's own, else that of the signed cookie, else Google's; these need
+// analytics_storage to be granted. Else it is a daily hash, or none. Sessions are counted in this process. Intake only.
+func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
+	if cfg.Cookieless != "daily" && cfg.Cookieless != "off" {
+		return nil, &sidetrack.FieldError{Field: "cookieless", Problem: fmt.Sprintf("is %q: use daily or off", cfg.Cookieless)}
+	}
+	if cfg.SessionTimeout <= 0 {
+		return nil, &sidetrack.FieldError{Field: "session_timeout", Problem: "must be longer than nothing, such as 30m"}
+	}
+	sessions, err := lru.New[string, *session](cfg.Sessions)
+	if err != nil {
+		return nil, &sidetrack.FieldError{Field: "sessions", Problem: "must be at least 1"}
+	}
+	return &visitors{
+		cfg:      cfg,
+		signer:   visitor.NewSigner(cfg.Secret.Reveal()),
+		daily:    visitor.NewDaily(cfg.Secret.Reveal()),
+		sessions: sessions,
+	}, nil
+}
+
+type visitors struct {
+	cfg    VisitorConfig
+	signer visitor.Signer
+	daily  *visitor.Daily
+
+	mu       sync.Mutex
+	sessions *lru.Cache[string, *session]
+}
+
+type session struct {
+	began, last time.Time
+	number      int64
+}
+
+func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
+	now := e.Received
+	if now.IsZero() {
+		now = time.Now()
+	}
+	v := &e.Visitor
+	if e.Consent.Allows(sidetrack.AnalyticsStorage) {
+		p.fromCookies(e)
+	} else {
+		// What is stored at the visitor's was not allowed to be read.
+		v.ClientID, v.SessionID, v.SessionNumber, v.New, v.NewSession, v.Engagement = "", "", 0, false, false, 0
+	}
+	if v.ClientID == "" && p.cfg.Cookieless == "daily" && e.Origin().IP().IsValid() {
+		v.ClientID = p.daily.ClientID(e.Site, e.Origin().IP(), e.Device.UserAgent, now)
+		v.Cookieless = true
+	}
+	if v.ClientID != "" {
+		p.session(e, now)
+	}
+	return nil
+}
+
+func (p *visitors) fromCookies(e *sidetrack.Event) {
+	v, o := &e.Visitor, e.Origin()
+	if v.ClientID == "" && p.cfg.Cookie != "" && !p.cfg.Secret.IsZero() {
+		v.ClientID, _, _ = p.signer.Verify(o.Cookie(p.cfg.Cookie))
+	}
+	if !p.cfg.Google {
+		return
+	}
+	if v.ClientID == "" {
+		v.ClientID, _ = visitor.GoogleClientID(o.Cookie("_ga"))
+	}
+	if v.SessionID != "" {
+		return
+	}
+	for _, name := range o.CookieNames() {
+		if !strings.HasPrefix(name, "_ga_") {
+			continue
+		}
+		if s, ok := visitor.ParseGoogleSession(o.Cookie(name)); ok {
+			v.SessionID = s.ID
+			v.SessionNumber, _ = strconv.ParseInt(s.Number, 10, 64)
+			return
+		}
+	}
+}
+
+// session continues the visitor's session or begins one. What the event says itself stays.
+func (p *visitors) session(e *sidetrack.Event, now time.Time) {
+	v := &e.Visitor
+	key := e.Site + "\x00" + v.ClientID
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, known := p.sessions.Get(key)
+	fresh := !known || now.Sub(s.last) > p.cfg.SessionTimeout
+	if fresh {
+		n := int64(1)
+		if known {
+			n = s.number + 1
+		}
+		s = &session{began: now, last: now, number: n}
+		p.sessions.Add(key, s)
+	}
+	if v.Engagement == 0 {
+		v.Engagement = max(0, now.Sub(s.last)).Truncate(time.Millisecond)
+	}
+	if now.After(s.last) {
+		s.last = now
+	}
+	if v.SessionID == "" {
+		v.SessionID = strconv.FormatInt(s.began.Unix(), 10)
+		v.NewSession = v.NewSession || fresh
+		if v.SessionNumber == 0 {
+			v.SessionNumber = s.number
+		}
+	}
+}
