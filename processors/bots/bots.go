@@ -99,18 +99,29 @@ func NewDetector() (*Detector, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bots: pattern %q: %w", source, err)
 		}
-		literal, whole := required(parsed.Simplify())
-		p := &pattern{name: strings.NewReplacer(`\`, "", "^", "", "$", "").Replace(source), literal: literal, whole: whole, re: re}
-		if len(literal) < gram {
-			d.rest = append(d.rest, p)
-			continue
+		name := strings.NewReplacer(`\`, "", "^", "", "$", "").Replace(source)
+		parsed = parsed.Simplify()
+		alternatives := []*syntax.Regexp{parsed}
+		if parsed.Op == syntax.OpAlternate {
+			alternatives = parsed.Sub
 		}
-		key := gramAt(literal, 0)
-		h := hash(key)
-		d.filed[h>>6] |= 1 << (h & 63)
-		d.byGram[key] = append(d.byGram[key], p)
+		for _, alt := range alternatives {
+			literal, whole := required(alt)
+			d.file(&pattern{name: name, literal: literal, whole: whole, re: re})
+		}
 	}
 	return d, nil
+}
+
+func (d *Detector) file(p *pattern) {
+	if len(p.literal) < gram {
+		d.rest = append(d.rest, p)
+		return
+	}
+	key := gramAt(p.literal, 0)
+	h := hash(key)
+	d.filed[h>>6] |= 1 << (h & 63)
+	d.byGram[key] = append(d.byGram[key], p)
 }
 
 // required returns the longest text that every match of re contains, and whether re is
