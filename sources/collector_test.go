@@ -147,7 +147,7 @@ func TestCollectRefusesWholeRequests(t *testing.T) {
 			f := &fake{}
 			w := post(newCollector(t, f, CollectorConfig{MaxBody: size.MiB}), tt.body, tt.header...)
 			a := parseAnswer(t, w)
-			if w.Code != tt.status || len(a.Errors) != 1 || a.Errors[0].Field != tt.field || a.Errors[0].Message == "" || a.Accepted != 0 {
+			if w.Code != tt.status || len(a.Errors) != 1 || tt.field != "*" && a.Errors[0].Field != tt.field || len(a.Errors[0].Field) > 200 || a.Errors[0].Message == "" || a.Accepted != 0 {
 				t.Errorf("%d %s, want %d for %s", w.Code, w.Body, tt.status, tt.field)
 			}
 			if len(f.all()) != 0 {
@@ -461,6 +461,8 @@ func TestCollectBadInput(t *testing.T) {
 		"relative URL":            {`{"name":"a","page":{"url":"/x"}}`, "page.url"},
 		"unknown consent":         {`{"name":"a","consent":{"analytics_storage":"maybe"}}`, "consent.analytics_storage"},
 		"infinite number":         {`{"name":"a","params":{"x":1e999}}`, "params.x"},
+		"deep in a skipped key":   {`{"name":"a","unknown":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + `}`, "*"},
+		"a bad, long key":         {`{"name":"a","params":{"` + long + `":NaN}}`, "*"},
 		"lone surrogate in a key": {`{"name":"a","params":{"\ud800":1}}`, "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -483,7 +485,7 @@ func TestCollectBadInput(t *testing.T) {
 				if a.Errors[0].Index != nil {
 					got = *a.Errors[0].Index
 				}
-				if w.Code != 400 || a.Errors[0].Field != tt.field || a.Errors[0].Message == "" || got != index {
+				if w.Code != 400 || tt.field != "*" && a.Errors[0].Field != tt.field || len(a.Errors[0].Field) > 200 || a.Errors[0].Message == "" || got != index {
 					t.Errorf("%d %.200s", w.Code, w.Body)
 				}
 			}

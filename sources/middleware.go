@@ -59,7 +59,7 @@ func WithSite(name string) Option { return func(m *middleware) { m.site = name }
 func WithSource(name string) Option { return func(m *middleware) { m.source = name } }
 
 // WithVisitor is called before the handler, while cookies can still be set, and returns
-// who the visitor is. The default leaves visitors to the visitor processor.
+// who the visitor is; see VisitorCookie. The default leaves visitors to the visitor processor.
 func WithVisitor(identify func(http.ResponseWriter, *http.Request) sidetrack.Visitor) Option {
 	return func(m *middleware) { m.visitor = identify }
 }

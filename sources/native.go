@@ -18,9 +18,6 @@ import (
 // MaxElements is how many events one request may carry.
 const MaxElements = 5000
 
-// maxDepth bounds the nesting of a request: an event needs no more than about ten levels.
-const maxDepth = 64
-
 // native decodes sidetrack's own format: one event, an array of events,
 // {"batch": [...]} or one event a line. It looks at the content and never at the
 // content type, because beacons send text/plain and others lie.
@@ -142,9 +139,6 @@ func batch(elements []string) (sidetrack.Decoded, error) {
 func parse(s string) (*sidetrack.Event, error) {
 	if s[0] != '{' {
 		return nil, &sidetrack.FieldError{Problem: "is no JSON object"}
-	}
-	if tooDeep(s) {
-		return nil, &sidetrack.FieldError{Problem: fmt.Sprintf("is nested deeper than %d levels", maxDepth)}
 	}
 	return sidetrack.ParseEvent(s)
 }

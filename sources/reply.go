@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
 )
@@ -68,10 +67,10 @@ func noCapacity(err error) bool {
 // describe tells the client what it can put right and nothing about the inside.
 func describe(err error) answerError {
 	if f, ok := errors.AsType[*sidetrack.FieldError](err); ok {
-		return answerError{Field: strings.ToValidUTF8(f.Field, "?"), Message: strings.ToValidUTF8(f.Problem, "?")}
+		return answerError{Field: cutName(f.Field), Message: cutName(f.Problem)}
 	}
 	if h, ok := errors.AsType[*sidetrack.HTTPError](err); ok {
-		return answerError{Message: strings.ToValidUTF8(h.Error(), "?")}
+		return answerError{Message: cutName(h.Error())}
 	}
 	if noCapacity(err) {
 		return answerError{Message: "no capacity at the moment, try again"}

@@ -73,27 +73,6 @@ func skipValue(s string, i int) (int, error) {
 	return i, errCut
 }
 
-// tooDeep reports whether a value is nested deeper than maxDepth.
-func tooDeep(s string) bool {
-	for i, depth := 0, 0; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			end, err := skipString(s, i)
-			if err != nil {
-				return false
-			}
-			i = end - 1
-		case '{', '[':
-			if depth++; depth > maxDepth {
-				return true
-			}
-		case '}', ']':
-			depth--
-		}
-	}
-	return false
-}
-
 // wholeArray returns the elements of the array that s is.
 func wholeArray(s string) ([]string, error) {
 	var elements []string
@@ -173,9 +152,10 @@ func batchOf(s string) (array string, ok bool, err error) {
 	return array, ok, nil
 }
 
+// cutName bounds the part of an answer that quotes the request.
 func cutName(s string) string {
-	if len(s) > 64 {
-		s = s[:64]
+	if len(s) > 200 {
+		s = s[:200]
 	}
 	return strings.ToValidUTF8(s, "?")
 }
