@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -155,61 +153,6 @@ func TestCollectRefusesWholeRequests(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestCollectDoesNotReadWhatIsTooLarge sends a gigabyte, announced and unannounced.
-func TestCollectDoesNotReadWhatIsTooLarge(t *testing.T) {
-	c := newCollector(t, &fake{}, CollectorConfig{MaxBody: size.MiB})
-	for _, announced := range []int64{1 << 30, -1} {
-		src := &endless{}
-		r := httptest.NewRequest("POST", "/collect", src)
-		r.ContentLength = announced
-		w := httptest.NewRecorder()
-		c.ServeHTTP(w, r)
-		if w.Code != 413 || src.read > 2<<20 || announced > 0 && src.read > 0 {
-			t.Errorf("announced %d: status %d after %d bytes", announced, w.Code, src.read)
-		}
-	}
-}
-
-// TestCollectBoundsWhatIsSent sends compressed data without end that decompresses to nothing.
-func TestCollectBoundsWhatIsSent(t *testing.T) {
-	c := newCollector(t, &fake{}, CollectorConfig{MaxBody: size.MiB})
-	src := &repeating{text: gzipped("")}
-	r := httptest.NewRequest("POST", "/collect", src)
-	r.ContentLength = -1
-	w := httptest.NewRecorder()
-	c.ServeHTTP(w, r)
-	if w.Code != 413 || src.read > 2<<20 {
-		t.Errorf("status %d after %d bytes", w.Code, src.read)
-	}
-}
-
-// repeating is a text over and over, 16 MiB at most.
-type repeating struct {
-	text string
-	read int
-}
-
-func (e *repeating) Read(p []byte) (int, error) {
-	if e.read > 16<<20 {
-		return 0, io.EOF
-	}
-	for i := range p {
-		p[i] = e.text[e.read%len(e.text)]
-		e.read++
-	}
-	return len(p), nil
-}
-
-type endless struct{ read int }
-
-func (e *endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	e.read += len(p)
-	return len(p), nil
 }
 
 // TestCollectKeepsGoodElements: a bad element costs only itself and is named.
@@ -363,86 +306,6 @@ func TestCollectCompletes(t *testing.T) {
 	}
 }
 
-// TestCollectKeepsNoAddress plants the sentinel wherever a client can.
-func TestCollectKeepsNoAddress(t *testing.T) {
-	body := `{"name":"a","message_id":"m-` + sentinel + `","source":"x","received":"2020-01-01T00:00:00Z","marks":["bot:none"],
-	"network":{"ip":"` + sentinel + `","country":"AT"},
-	"visitor":{"client_id":"` + sentinel + `","user_id":"u` + sentinel + `"},
-	"page":{"url":"https://shop.example/?ip=` + sentinel + `","title":"` + sentinel + `","referrer":"https://x.example/` + sentinel + `"},
-	"params":{"ip":"` + sentinel + `","uip":"` + sentinel + `:80","note":"from ` + sentinel + `","context":{"ip":"198.51.100.4"},"list":["` + sentinel + `"],"version":"1.2.3.4"},
-	"user_properties":{"_uip":"` + sentinel + `"},
-	"exception":{"description":"failed for ` + sentinel + `"},
-	"ecommerce":{"items":[{"item_id":"1","params":{"client_ip":"` + sentinel + `"}}]}}`
-	f := &fake{}
-	var log bytes.Buffer
-	w := post(newCollector(t, f, CollectorConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))}), body,
-		"X-Forwarded-For", sentinel, "Forwarded", "for="+sentinel, "X-Real-Ip", sentinel, "Cookie", "ip="+sentinel, "User-Agent", "UA "+sentinel,
-		"Referer", "https://shop.example/"+sentinel, "Sec-Ch-Ua-Model", sentinel, "Accept-Language", sentinel)
-	if w.Code != 204 {
-		t.Fatalf("%d %s", w.Code, w.Body)
-	}
-	e := f.one(t)
-	stored := asJSON(t, e) + fmt.Sprintf("%+v %v %#v", e, e, *e) + log.String() + w.Body.String()
-	if strings.Contains(stored, sentinel) || strings.Contains(stored, "198.51.100.4") {
-		t.Errorf("an address is stored: %s", stored)
-	}
-	if e.Param("version") != "1.2.3.4" {
-		t.Errorf("a version was taken for an address: %v", e.Params)
-	}
-	if e.Source != "" || e.Marks != nil || !e.Received.IsZero() {
-		t.Errorf("source %q, marks %v, received %v were believed", e.Source, e.Marks, e.Received)
-	}
-	if e.Origin().IP().String() != sentinel {
-		t.Errorf("origin = %v", e.Origin().IP())
-	}
-}
-
-// TestHideAddressesEverywhere plants the sentinel in every text an event has, also
-// those that are added to it one day.
-func TestHideAddressesEverywhere(t *testing.T) {
-	e := &sidetrack.Event{}
-	plant(reflect.ValueOf(e).Elem())
-	if n := strings.Count(asJSON(t, e), sentinel); n < 90 {
-		t.Fatalf("planted %d times only", n)
-	}
-	distrust(e)
-	hideAddresses(e, netip.MustParseAddr(sentinel))
-	if s := asJSON(t, e); strings.Contains(s, sentinel) {
-		t.Errorf("an address stays: %s", s)
-	}
-}
-
-func plant(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString("a" + sentinel + "z")
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
-			return
-		}
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				plant(v.Field(i))
-			}
-		}
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		plant(v.Elem())
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		plant(v.Index(0))
-		plant(v.Index(1))
-	case reflect.Map:
-		if v.Type() == reflect.TypeFor[map[string]any]() {
-			v.Set(reflect.ValueOf(map[string]any{
-				"text": sentinel, "ip": sentinel, "key" + sentinel: true, "deep": map[string]any{"list": []any{sentinel, []any{"x" + sentinel}}},
-			}))
-			return
-		}
-		v.Set(reflect.ValueOf(map[string]string{"gclid": sentinel, "key" + sentinel: "x"}))
-	}
-}
-
 // TestCollectBadInput lets the events be validated as the pipeline does.
 func TestCollectBadInput(t *testing.T) {
 	long := strings.Repeat("x", 64<<10)
@@ -488,111 +351,6 @@ func TestCollectBadInput(t *testing.T) {
 				if w.Code != 400 || tt.field != "*" && a.Errors[0].Field != tt.field || len(a.Errors[0].Field) > 200 || a.Errors[0].Message == "" || got != index {
 					t.Errorf("%d %.200s", w.Code, w.Body)
 				}
-			}
-		})
-	}
-}
-
-// TestCollectKeepsLoopback: a page under development is seen by the machine it runs on.
-func TestCollectKeepsLoopback(t *testing.T) {
-	f := &fake{}
-	r := httptest.NewRequest("POST", "/collect", strings.NewReader(`{"name":"a","page":{"url":"http://127.0.0.1:3000/x"}}`))
-	r.RemoteAddr = "127.0.0.1:1"
-	newCollector(t, f, CollectorConfig{}).ServeHTTP(httptest.NewRecorder(), r)
-	if e := f.one(t); e.Page.URL != "http://127.0.0.1:3000/x" {
-		t.Errorf("url = %s", e.Page.URL)
-	}
-}
-
-func TestPixel(t *testing.T) {
-	get := func(f *fake, method, query string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, "http://t.example/pixel.gif?"+query, nil)
-		r.RemoteAddr = sentinel + ":1"
-		r.Header.Set("Referer", "https://shop.example/caller")
-		w := httptest.NewRecorder()
-		newCollector(t, f, CollectorConfig{}).ServeHTTP(w, r)
-		return w
-	}
-	f := &fake{}
-	w := get(f, "GET", "url=https%3A%2F%2Fshop.example%2Fa%3Futm_source%3Dx&title=T%C3%A4+x&referrer=https%3A%2F%2Fr.example%2F&client_id=1.2&user_id=u&site=shop&message_id=m&p.color=red&p.=no&utm_x=1&empty=")
-	if w.Code != 200 || w.Header().Get("Content-Type") != "image/gif" || w.Header().Get("Cache-Control") != "no-store" || w.Body.String() != gif {
-		t.Errorf("%d %v %q", w.Code, w.Header(), w.Body)
-	}
-	e := f.one(t)
-	if e.Name != "page_view" || e.Page.URL != "https://shop.example/a?utm_source=x" || e.Page.Title != "Tä x" || e.Page.Referrer != "https://r.example/" ||
-		e.Visitor.ClientID != "1.2" || e.Visitor.UserID != "u" || e.Site != "shop" || e.MessageID != "m" || e.Campaign.Source != "x" || len(e.Params) != 1 || e.Param("color") != "red" {
-		t.Errorf("%+v", e)
-	}
-	f = &fake{}
-	if get(f, "GET", ""); f.one(t).Page.URL != "https://shop.example/caller" {
-		t.Errorf("page = %q", f.one(t).Page.URL)
-	}
-	f = &fake{}
-	if w := get(f, "HEAD", ""); w.Code != 200 || len(f.all()) != 0 {
-		t.Errorf("HEAD: %d, %d events", w.Code, len(f.all()))
-	}
-	var many strings.Builder
-	for i := range maxPixelParams + 1 {
-		fmt.Fprintf(&many, "p.k%d=v&", i)
-	}
-	for query, field := range map[string]string{"title=%zz": "title", "p.x=%ff": "p.x", "%zz=1": "query", many.String(): "p.k100"} {
-		f := &fake{}
-		w := get(f, "GET", query)
-		if a := parseAnswer(t, w); w.Code != 400 || a.Errors[0].Field != field || len(f.all()) != 0 {
-			t.Errorf("%.20s: %d %s", query, w.Code, w.Body)
-		}
-	}
-}
-
-func TestCORS(t *testing.T) {
-	const page = "https://shop.example"
-	preflight := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,x-key"}
-	tests := []struct {
-		name    string
-		origins []string
-		origin  string
-		header  []string
-		status  int
-		allow   string
-		creds   string
-		headers string
-	}{
-		{"preflight", []string{page}, page, preflight, 204, page, "true", "content-type,x-key"},
-		{"preflight, any", []string{"*"}, "https://x.example", preflight, 204, "*", "", "content-type,x-key"},
-		{"listed beside any", []string{"*", page}, page, preflight, 204, page, "true", "content-type,x-key"},
-		{"preflight, other", []string{page}, "https://evil.example", preflight, 403, "", "", ""},
-		{"preflight, odd headers", []string{page}, page, []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "a\r\nb"}, 204, page, "true", ""},
-		{"post", []string{page}, page, nil, 204, page, "true", ""},
-		{"post, other", []string{page}, "https://evil.example", nil, 403, "", "", ""},
-		{"post, null", []string{page}, "null", nil, 403, "", "", ""},
-		{"post, the collector's own", []string{page}, "http://t.shop.example", nil, 204, "", "", ""},
-		{"post without origin", []string{page}, "", nil, 204, "", "", ""},
-		{"nothing configured", nil, page, nil, 204, "", "", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			f := &fake{}
-			r := httptest.NewRequest("POST", "http://t.shop.example/collect", strings.NewReader(`{"name":"a"}`))
-			if tt.header != nil {
-				r = httptest.NewRequest("OPTIONS", "http://t.shop.example/collect", nil)
-				for i := 0; i < len(tt.header); i += 2 {
-					r.Header.Set(tt.header[i], tt.header[i+1])
-				}
-			}
-			if tt.origin != "" {
-				r.Header.Set("Origin", tt.origin)
-			}
-			w := httptest.NewRecorder()
-			newCollector(t, f, CollectorConfig{Origins: tt.origins}).ServeHTTP(w, r)
-			h := w.Header()
-			if w.Code != tt.status || h.Get("Access-Control-Allow-Origin") != tt.allow || h.Get("Access-Control-Allow-Credentials") != tt.creds || h.Get("Access-Control-Allow-Headers") != tt.headers {
-				t.Errorf("%d %v", w.Code, h)
-			}
-			if stored := len(f.all()) == 1; stored != (tt.header == nil && tt.status == 204) {
-				t.Errorf("stored: %v", stored)
-			}
-			if len(tt.origins) > 0 && h.Get("Vary") == "" {
-				t.Error("no Vary")
 			}
 		})
 	}
