@@ -1,0 +1,87 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// key is one key of a struct.
+type key struct {
+	name     string
+	required bool
+	index    []int
+}
+
+// keysOf lists the keys of a struct type in the order of its fields.
+func keysOf(t reflect.Type) []key {
+	var out []key
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case name == "-" || (!f.IsExported() && !f.Anonymous):
+		case strings.Contains(options, "inline") && f.Type.Kind() == reflect.Struct:
+			for _, k := range keysOf(f.Type) {
+				k.index = append([]int{i}, k.index...)
+				out = append(out, k)
+			}
+		case name != "" && f.IsExported():
+			out = append(out, key{name, strings.Contains(options, "required"), []int{i}})
+		}
+	}
+	return out
+}
+
+func names(keys []key) []string {
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = k.name
+	}
+	return out
+}
+
+// free reports whether a key belongs to the author of the file: a place for anchors.
+func free(key string) bool { return strings.HasPrefix(key, "x-") }
+
+func (d *decoder) record(n *node, v reflect.Value, path string) bool {
+	if !d.isMapping(n, path) {
+		return false
+	}
+	return d.fields(n, n.fields, v, path, nil)
+}
+
+// fields fills a struct from some fields of n, then asks its Validate method, if it has
+// one. Keys in beside are allowed and left alone.
+func (d *decoder) fields(n *node, fields []field, v reflect.Value, path string, beside []string) bool {
+	keys := keysOf(v.Type())
+	byName := make(map[string]key, len(keys))
+	for _, k := range keys {
+		byName[k.name] = k
+	}
+	good, present := true, make(map[string]bool, len(fields))
+	for _, f := range fields {
+		k, ok := byName[f.key]
+		switch {
+		case ok:
+			present[f.key] = true
+			good = d.decode(f.value, v.FieldByIndex(k.index), join(path, f.key)) && good
+		case !free(f.key):
+			d.add(Problem{Position: f.pos, Path: path, Message: "unknown key " + quote(f.key),
+				Hint: suggestion(f.key, "keys here", append(names(keys), beside...))})
+			good = false
+		}
+	}
+	for _, k := range keys {
+		if k.required && !present[k.name] {
+			d.at(n, path, "key "+quote(k.name)+" is missing", "")
+			good = false
+		}
+	}
+	if checked, ok := v.Interface().(interface{ Validate() error }); ok {
+		if err := checked.Validate(); err != nil {
+			d.component(n, path, err)
+			return false
+		}
+	}
+	return good
+}

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/internal/size"
+	"github.com/sidetrack-go/sidetrack/pipeline"
+)
+
+// Site is one property that events belong to. Its key in the file is its name,
+// which is part of every event, of the visitor hash and of the ledger.
+type Site struct {
+	// Hosts of the site's pages: shop.example, or *.shop.example for all below it.
+	Hosts []string `yaml:"hosts"`
+	// Origins whose pages may send from a browser: https://shop.example.
+	Origins []string `yaml:"origins"`
+	// Keys by which clients may name the site. They are not secret.
+	Keys []string `yaml:"keys"`
+}
+
+// Validate checks the form of hosts and origins.
+func (s Site) Validate() error {
+	var errs []error
+	for i, h := range s.Hosts {
+		bare := strings.TrimPrefix(h, "*.")
+		if bare == "" || strings.ContainsAny(bare, "*/: ") {
+			errs = append(errs, &sidetrack.FieldError{Field: index("hosts", i), Problem: quote(h) + ` is not a host: write shop.example or *.shop.example`})
+		}
+	}
+	for i, o := range s.Origins {
+		rest, ok := strings.CutPrefix(o, "https://")
+		if !ok {
+			rest, ok = strings.CutPrefix(o, "http://")
+		}
+		if !ok || rest == "" || strings.ContainsAny(rest, "/*? ") {
+			errs = append(errs, &sidetrack.FieldError{Field: index("origins", i), Problem: quote(o) + ` is not an origin: write https://shop.example, without a path`})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Sink is what the engine does for a sink, beside the one key that names its type.
+type Sink struct {
+	// Sites whose events the sink takes. Default: all.
+	Sites []string `yaml:"sites"`
+	// Needs are the purposes that must be granted. Default: the sink's own, which is
+	// analytics_storage for most. An empty list needs no consent: for your own copy.
+	Needs []sidetrack.Purpose `yaml:"needs"`
+	// Sample is the share of visitors whose events the sink takes: 10% or 0.1. Default: 100%.
+	Sample Share `yaml:"sample"`
+	// Delivery bounds how the sink delivers.
+	Delivery Delivery `yaml:"delivery"`
+}
+
+// Delivery bounds how a sink delivers.
+type Delivery struct {
+	// Concurrency is how many requests are in flight. Default: 32, for writers 1.
+	Concurrency int `yaml:"concurrency"`
+	// Timeout of one attempt. Default: 10s.
+	Timeout time.Duration `yaml:"timeout"`
+	// MaxAge of an event since it was received. Older ones expire. Default: 72h.
+	MaxAge time.Duration `yaml:"max_age"`
+	// Window bounds the messages that are held unsettled.
+	Window Window `yaml:"window"`
+	// Breaker stops sending to a backend that fails.
+	Breaker Breaker `yaml:"breaker"`
+	// MinBackoff is the pause before the first retry. Default: 1s.
+	MinBackoff time.Duration `yaml:"min_backoff"`
+	// MaxBackoff is the longest pause between retries. Default: 1m.
+	MaxBackoff time.Duration `yaml:"max_backoff"`
+	// Isolate is how long one request may fail while others succeed before it waits apart from them. Default: 1m.
+	Isolate time.Duration `yaml:"isolate"`
+}
+
+// Window bounds the messages that a sink holds unsettled, whichever is reached first.
+type Window struct {
+	// Messages held. Default: 2000.
+	Messages int `yaml:"messages"`
+	// Bytes held. Default: 4MiB.
+	Bytes size.Bytes `yaml:"bytes"`
+}
+
+// Breaker stops sending to a backend that fails. Events wait meanwhile.
+type Breaker struct {
+	// Failures in a row that open the breaker. Default: 5.
+	Failures int `yaml:"failures"`
+	// Pause before the next probe. Default: 30s.
+	Pause time.Duration `yaml:"pause"`
+}
+
+// Validate rejects what is negative.
+func (d Delivery) Validate() error {
+	return errors.Join(
+		notNegative("concurrency", d.Concurrency),
+		notNegative("window.messages", d.Window.Messages),
+		notNegative("breaker.failures", d.Breaker.Failures),
+	)
+}
+
+func (d Delivery) pipeline() pipeline.Delivery {
+	return pipeline.Delivery{
+		Concurrency: d.Concurrency,
+		Timeout:     d.Timeout,
+		MaxAge:      d.MaxAge,
+		Window:      bus.Window{Messages: d.Window.Messages, Bytes: int64(d.Window.Bytes)},
+		Breaker:     pipeline.Breaker{Failures: d.Breaker.Failures, Pause: d.Breaker.Pause},
+		MinBackoff:  d.MinBackoff,
+		MaxBackoff:  d.MaxBackoff,
+		Isolate:     d.Isolate,
+	}
+}
+
+// Queue bounds what waits in memory between a source and the bus. A full queue refuses.
+type Queue struct {
+	// Events that wait. Default: 20000.
+	Events int `yaml:"events"`
+	// Bytes that wait. Default: 32MiB.
+	Bytes size.Bytes `yaml:"bytes"`
+}
+
+// Validate rejects what is negative.
+func (q Queue) Validate() error { return notNegative("events", q.Events) }
+
+// DeadLetters bounds how long events that can never be delivered are kept.
+type DeadLetters struct {
+	// MaxAge of a dead letter. Default: 30d.
+	MaxAge time.Duration `yaml:"max_age"`
+	// MaxBytes of all dead letters. Default: 256MiB.
+	MaxBytes size.Bytes `yaml:"max_bytes"`
+}
+
+// Share is a part of the whole, above 0 and at most 1, written as 10% or 0.1.
+type Share float64
+
+// UnmarshalText reads 10% or 0.1.
+func (s *Share) UnmarshalText(text []byte) error {
+	number, percent := strings.CutSuffix(string(text), "%")
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil {
+		return errors.New("is not a share: write 10% or 0.1")
+	}
+	if percent {
+		f /= 100
+	}
+	if !(f > 0 && f <= 1) {
+		return errors.New("is not a share above 0 and at most 100%")
+	}
+	*s = Share(f)
+	return nil
+}
+
+func notNegative(field string, n int) error {
+	if n < 0 {
+		return &sidetrack.FieldError{Field: field, Problem: "must not be negative"}
+	}
+	return nil
+}
+
+func index(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
