@@ -5,17 +5,12 @@ package processortest
 import (
 	"context"
 	"fmt"
-	"math"
-	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/hostile"
 )
 
 // Option changes what Run expects.
@@ -45,7 +40,7 @@ func Run(t *testing.T, build func() (sidetrack.Processor, error), opts ...Option
 	}
 	t.Run("hostile events", func(t *testing.T) {
 		p := fresh(t)
-		for name, e := range Hostile() {
+		for name, e := range hostile.Events() {
 			func() {
 				defer func() {
 					if r := recover(); r != nil {
@@ -62,8 +57,8 @@ func Run(t *testing.T, build func() (sidetrack.Processor, error), opts ...Option
 	if !x.stateful {
 		t.Run("deterministic", func(t *testing.T) {
 			a, b := fresh(t), fresh(t)
-			for name := range Hostile() {
-				one, two := Hostile()[name], Hostile()[name]
+			for name := range hostile.Events() {
+				one, two := hostile.Events()[name], hostile.Events()[name]
 				errOne, errTwo := a.Process(t.Context(), one), b.Process(t.Context(), two)
 				if fmt.Sprint(errOne) != fmt.Sprint(errTwo) || text(one) != text(two) {
 					t.Errorf("%s: two processors of one configuration differ:\n%s %v\n%s %v", name, text(one), errOne, text(two), errTwo)
@@ -76,7 +71,7 @@ func Run(t *testing.T, build func() (sidetrack.Processor, error), opts ...Option
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				for _, e := range Hostile() {
+				for _, e := range hostile.Events() {
 					_ = p.Process(context.Background(), e)
 				}
 			})
@@ -85,21 +80,18 @@ func Run(t *testing.T, build func() (sidetrack.Processor, error), opts ...Option
 	})
 	t.Run("origin stays hidden", func(t *testing.T) {
 		p := fresh(t)
-		for name, e := range Hostile() {
+		for name, e := range hostile.Events() {
 			before := text(e)
 			err := p.Process(t.Context(), e)
-			if !strings.Contains(before, Address) && strings.Contains(text(e), Address) {
+			if !strings.Contains(before, hostile.Address) && strings.Contains(text(e), hostile.Address) {
 				t.Errorf("%s: the full address was copied into the event: %s", name, text(e))
 			}
-			if err != nil && strings.Contains(fmt.Sprintf("%v %+v", err, err), Address) {
+			if err != nil && strings.Contains(fmt.Sprintf("%v %+v", err, err), hostile.Address) {
 				t.Errorf("%s: the full address is in the error: %v", name, err)
 			}
 		}
 	})
 }
-
-// Address is the visitor's address in the origin of the events of Hostile.
-const Address = "203.0.113.77"
 
 func goodReason(r sidetrack.Reason) bool {
 	return r != "" && len(r) <= 32 && strings.Trim(string(r), "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
@@ -111,46 +103,4 @@ func text(e *sidetrack.Event) string {
 		return err.Error()
 	}
 	return string(b)
-}
-
-// Hostile returns events that processors and sinks must survive, by name: new ones at each call.
-func Hostile() map[string]*sidetrack.Event {
-	huge := strings.Repeat("x", 64<<10)
-	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	deep := any("end")
-	for range 50 {
-		deep = []any{map[string]any{"k": deep}}
-	}
-	origin := func(h http.Header) *sidetrack.Origin {
-		return sidetrack.NewOrigin(netip.MustParseAddr(Address), &http.Request{Host: "shop.example", Header: h})
-	}
-	events := map[string]*sidetrack.Event{
-		"zero":   {},
-		"normal": {Name: "page_view", Time: at, Received: at, Page: sidetrack.Page{URL: "https://shop.example/a?b=c", Title: "A"}, Consent: sidetrack.GrantAll("test")},
-		"invalid UTF-8": {Name: "\xff\xfe", Page: sidetrack.Page{URL: "\xff://", Title: "a\xc3"}, Device: sidetrack.Device{UserAgent: "\x80"},
-			Params: map[string]any{"\xff": "\xfe"}},
-		"control characters": {Name: "a\x00b", Page: sidetrack.Page{URL: "https://a\r\nb: c", Referrer: "\x1b[0m"}, Visitor: sidetrack.Visitor{ClientID: "\n", UserID: "\x00"}},
-		"huge strings": {Name: huge, Page: sidetrack.Page{URL: "https://shop.example/" + huge, Title: huge}, Device: sidetrack.Device{UserAgent: huge},
-			Params: map[string]any{huge: huge}},
-		"strange numbers": {Name: "n", Params: map[string]any{"nan": math.NaN(), "inf": math.Inf(1), "max": int64(math.MaxInt64), "min": int64(math.MinInt64)},
-			Ecommerce: &sidetrack.Ecommerce{Value: math.MaxInt64, Tax: math.MinInt64, Items: []sidetrack.Item{{Price: -1, Quantity: math.NaN(), Index: -5}}}},
-		"deep":         {Name: "d", Params: map[string]any{"deep": deep}},
-		"odd types":    {Name: "t", Params: map[string]any{"func": func() {}, "chan": make(chan int), "nil": nil}},
-		"empty groups": {Name: "g", Ecommerce: &sidetrack.Ecommerce{}, Exception: &sidetrack.Failure{}, Timing: &sidetrack.Duration{}, Social: &sidetrack.Social{}},
-		"year 0":       {Name: "y", Time: time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"year 9999":    {Name: "y", Time: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)},
-		"bad cookies":  {Name: "c"},
-		"odd address":  {Name: "a", Network: sidetrack.Network{IP: "not an address"}},
-	}
-	for name, e := range events {
-		h := http.Header{"User-Agent": {"agent"}, "Cookie": {`a=b; _ga=GA1.1.1.2; broken; ="; _ga_X=GS2.1.s1$o1; consent=%7B"analytics`}, "Sec-Gpc": {"1"}}
-		if name == "bad cookies" {
-			h.Set("Cookie", strings.Repeat("x=\xff;;=;", 1000))
-		}
-		if name != "zero" {
-			e.ID = uuid.NewSHA1(uuid.NameSpaceOID, []byte(name))
-			e.SetOrigin(origin(h))
-		}
-	}
-	return events
 }
