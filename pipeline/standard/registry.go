@@ -1,0 +1,26 @@
+package standard
+
+import (
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/processors"
+	"github.com/sidetrack-go/sidetrack/processors/bots"
+	"github.com/sidetrack-go/sidetrack/sources"
+)
+
+// Registry returns a new registry of everything built in. Add your own components
+// to it, and a configuration file can name them too.
+func Registry() *sidetrack.Registry {
+	r := new(sidetrack.Registry)
+
+	sidetrack.AddSource(r, "http", sources.DefaultHTTPConfig, sources.NewHTTP)
+	sidetrack.AddSource(r, "accesslog", nil, sources.NewAccessLog)
+
+	sidetrack.AddProcessor(r, "consent", processors.ConsentDefaults, processors.NewConsent, sidetrack.IntakeOnly())
+	sidetrack.AddProcessor(r, "visitor", processors.VisitorDefaults, processors.NewVisitor, sidetrack.IntakeOnly())
+	sidetrack.AddProcessor(r, "anonymize_ip", processors.AnonymizeIPDefaults, processors.NewAnonymizeIP, sidetrack.IntakeOnly())
+	sidetrack.AddProcessor(r, "prefetch", nil, processors.NewPrefetch, sidetrack.IntakeOnly())
+	sidetrack.AddProcessor(r, "exclude", nil, processors.NewExclude)
+	sidetrack.AddProcessor(r, "bots", bots.Defaults, bots.New)
+
+	return r
+}
