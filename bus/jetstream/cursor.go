@@ -1,0 +1,168 @@
+package jetstream
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// cursor is a declared group of a topic: where it stands, and what is held for it.
+type cursor struct {
+	b     *Bus
+	topic *topic
+	group string
+	pos   *position
+
+	mu    sync.Mutex // guards what follows
+	held  map[uint64]*held
+	bytes int64 // payload bytes in held
+	live  *subscription
+}
+
+// held is a message in somebody's hands, or about to be.
+type held struct {
+	seq   uint64
+	bytes int64
+	msg   *message.Message
+	way   jetstream.Msg // to settle it; replaced when the server hands it out again; guarded by cursor.mu
+}
+
+// keep enters h.
+func (c *cursor) keep(h *held) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[h.seq] = h
+	c.bytes += h.bytes
+}
+
+// replace notes a newer way to settle what is held already.
+func (c *cursor) replace(seq uint64, way jetstream.Msg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.held[seq]; h != nil {
+		h.way = way
+	}
+}
+
+// room reports how many messages and bytes fit beside what is held.
+func (c *cursor) room(messages int, bytes int64) (int, int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.held) == 0 {
+		return messages, bytes
+	}
+	return messages - len(c.held), bytes - c.bytes
+}
+
+func (c *cursor) empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held) == 0
+}
+
+// settle ends the hold of h by its answer; without one it stays held. It reports
+// whether there was one.
+func (c *cursor) settle(h *held) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[h.seq] != h {
+		return true
+	}
+	select {
+	case <-h.msg.Acked():
+		c.pos.settle(h.seq)
+		_ = h.way.Ack() // a lost one is repeated when the message comes again
+	case <-h.msg.Nacked():
+		c.pos.giveBack(h.seq, true)
+		_ = h.way.Nak()
+	default:
+		return false
+	}
+	c.let(h)
+	return true
+}
+
+// giveBack returns h to the server at once.
+func (c *cursor) giveBack(h *held, handedOut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[h.seq] != h {
+		return
+	}
+	c.pos.giveBack(h.seq, handedOut)
+	_ = h.way.Nak()
+	c.let(h)
+}
+
+// let forgets h and tells the subscription that there is room. c.mu is held.
+func (c *cursor) let(h *held) {
+	delete(c.held, h.seq)
+	c.bytes -= h.bytes
+	if c.live != nil {
+		c.live.poke()
+	}
+}
+
+// giveBackAll applies the answers that have come and returns everything else.
+func (c *cursor) giveBackAll() {
+	c.mu.Lock()
+	list := make([]*held, 0, len(c.held))
+	for _, h := range c.held {
+		list = append(list, h)
+	}
+	c.mu.Unlock()
+	for _, h := range list {
+		if !c.settle(h) {
+			c.giveBack(h, true)
+		}
+	}
+}
+
+// drop ends the subscription of a group that is not declared any more.
+func (c *cursor) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live != nil {
+		c.live.end()
+	}
+}
+
+// inProgress tells the server that everything held is being worked on.
+func (c *cursor) inProgress() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.held {
+		_ = h.way.InProgress() // when it gets lost, the message comes again and is recognized
+	}
+}
+
+// keepHeld keeps the server from handing out to others what is held here, however
+// long that takes.
+func (b *Bus) keepHeld() {
+	tick := time.NewTicker(b.ackWait / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, c := range b.allCursors() {
+				c.inProgress()
+			}
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// resumePulls makes all subscriptions ask anew: a server that was replaced knows
+// nothing of what was asked of the old one.
+func (b *Bus) resumePulls() {
+	for _, c := range b.allCursors() {
+		c.mu.Lock()
+		if c.live != nil {
+			c.live.again()
+		}
+		c.mu.Unlock()
+	}
+}
