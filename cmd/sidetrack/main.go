@@ -1,0 +1,118 @@
+// Command sidetrack is server-side tracking as one program: it collects events over
+// HTTP or from access logs, decides what may leave, stores them durably and delivers
+// them to analytics backends, by one configuration file.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sidetrack-go/sidetrack/config"
+)
+
+// Exit codes, as the help text documents them.
+const (
+	exitOK     = 0
+	exitFailed = 1 // it was tried and did not work
+	exitUsage  = 2 // the command line or the configuration is wrong: trying again will not help
+)
+
+const description = `Server-side tracking: events in, consent and privacy applied, delivered to any analytics backend.
+
+Try it with "sidetrack demo"; then write a sidetrack.yaml, check it with "sidetrack validate", and "sidetrack run" it.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`
+
+type commands struct {
+	Run      runCommand      `cmd:"" help:"Run the pipeline of a configuration file until interrupted."`
+	Demo     demoCommand     `cmd:"" help:"Try sidetrack without a configuration: a collector that shows what each sink would send."`
+	Validate validateCommand `cmd:"" help:"Check a configuration file, all of it, without starting anything."`
+	Explain  explainCommand  `cmd:"" help:"Show what would happen to an event: every change and every request, without sending."`
+	Import   importCommand   `cmd:"" help:"Read access logs into the sinks and account for every line."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Log logging `embed:"" prefix:"log-"`
+}
+
+// app is what commands see of the world.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	log      logging
+}
+
+// usageError is a mistake of the caller that a retry cannot mend.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+func execute(args []string, in io.Reader, out, errOut io.Writer) int {
+	var cli commands
+	exited := exitOK - 1
+	parser, err := kong.New(&cli,
+		kong.Name("sidetrack"),
+		kong.Description(description),
+		kong.Writers(out, errOut),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(errOut, "sidetrack:", err)
+		return exitFailed
+	}
+	kctx, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // --help printed itself
+		return exited
+	case err != nil:
+		fmt.Fprintf(errOut, "sidetrack: %v\nRun \"sidetrack --help\" for what there is.\n", err)
+		return exitUsage
+	}
+	a := &app{in: in, out: out, err: errOut, log: cli.Log}
+	return a.report(kctx.Run(a))
+}
+
+// report prints an error and returns the exit code that it means.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if invalid, ok := errors.AsType[*config.Error](err); ok {
+		fmt.Fprintln(a.err, invalid)
+		fmt.Fprintln(a.err, count(len(invalid.Problems), "problem"))
+		return exitUsage
+	}
+	fmt.Fprintln(a.err, "sidetrack:", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// interruptible returns a context that ends at the first SIGINT or SIGTERM. A second
+// one then ends the process at once, as signals do that nobody catches.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// count writes "1 line" and "2 lines".
+func count[N int | int64](n N, what string) string {
+	if n == 1 {
+		return fmt.Sprintf("1 %s", what)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
