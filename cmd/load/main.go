@@ -1,0 +1,70 @@
+// Command load measures sidetrack end to end on the machine it runs on: servers and
+// generator are separate processes, variants are interleaved, and what counts are
+// the ratios within one run.
+//
+//	go run ./cmd/load speed       requests a second of each bus against a bare handler
+//	go run ./cmd/load isolation   what a sick sink costs the other one
+//	go run ./cmd/load lag         how late events are behind a slow backend
+//	go run ./cmd/load memory      resident memory while a backlog grows
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+// options are shared by all checks.
+type options struct {
+	seconds time.Duration
+	rounds  int
+	conns   int
+	rate    int
+	check   bool
+	profile string // directory
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("say what to measure: speed, isolation, lag or memory")
+	}
+	var o options
+	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	fs.DurationVar(&o.seconds, "time", 5*time.Second, "how long each measurement lasts")
+	fs.IntVar(&o.rounds, "rounds", 3, "measurements of each variant; the median counts")
+	fs.IntVar(&o.conns, "conns", 64, "keep-alive connections")
+	fs.IntVar(&o.rate, "rate", 0, "requests a second; 0: the check's own default")
+	fs.BoolVar(&o.check, "check", false, "fail when a target is missed")
+	fs.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the servers")
+	variant := fs.String("variant", "", "serve: which server (used by the tool itself)")
+	dir := fs.String("dir", "", "serve: data directory (used by the tool itself)")
+	if err := fs.Parse(args[1:]); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "serve":
+		return serve(ctx, *variant, *dir, o.profile)
+	case "speed":
+		return speed(ctx, o)
+	case "isolation":
+		return isolation(ctx, o)
+	case "lag":
+		return lag(ctx, o)
+	case "memory":
+		return memoryCheck(ctx, o)
+	}
+	return fmt.Errorf("%q is no measurement: speed, isolation, lag or memory", args[0])
+}

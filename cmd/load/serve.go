@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/bus/jetstream"
+	"github.com/sidetrack-go/sidetrack/bus/memory"
+	"github.com/sidetrack-go/sidetrack/pipeline"
+	"github.com/sidetrack-go/sidetrack/sources"
+)
+
+// report is what a server says about itself, one line for each line it reads on stdin.
+type report struct {
+	Delivered int64         `json:"delivered"`
+	Pending   int64         `json:"pending"`
+	CPU       time.Duration `json:"cpu"` // user and system
+	RSS       int64         `json:"rss"` // bytes, now
+	LagP50    time.Duration `json:"lag_p50"`
+	LagP99    time.Duration `json:"lag_p99"`
+	LagMax    time.Duration `json:"lag_max"`
+}
+
+// serve is the server process: it prints its address, then a report for each line
+// on stdin, and ends with stdin.
+func serve(ctx context.Context, variant, dir, profile string) error {
+	if profile != "" {
+		f, err := os.Create(filepath.Join(profile, strings.ReplaceAll(variant, ":", "-")+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s, err := newServer(ctx, variant, dir)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	fmt.Println(listener.Addr())
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		b, err := json.Marshal(s.report())
+		if err != nil {
+			return err
+		}
+		fmt.Println(string(b))
+	}
+	_ = server.Close()
+	if s.pipeline != nil {
+		return s.pipeline.Close(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
+type server struct {
+	handler  http.Handler
+	pipeline *pipeline.Pipeline
+	counter  *counter
+}
+
+// newServer makes the variants: bare, memory, interval, always; "lag:…" has a backend of
+// 100 ms, "stalled:…" one that never answers, "pair:<trouble>" a sick sink beside the counter.
+func newServer(ctx context.Context, variant, dir string) (*server, error) {
+	if variant == "bare" {
+		return &server{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}, nil
+	}
+	kind, trouble, _ := strings.Cut(variant, ":")
+	s := &server{counter: &counter{}}
+	healthy := pipeline.SinkConfig{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(500))}
+	sinks := []pipeline.SinkConfig{healthy}
+	switch trouble {
+	case "":
+	case "slow":
+		s.counter.latency = 100 * time.Millisecond
+		sinks = []pipeline.SinkConfig{{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(25), sidetrack.Concurrency(32))}}
+	default:
+		sick, err := sickSink(trouble)
+		if err != nil {
+			return nil, err
+		}
+		sinks = append(sinks, sick)
+		if trouble == "stalled" {
+			sinks = sinks[1:]
+		}
+	}
+	b, err := openBus(ctx, kind, dir)
+	if err != nil {
+		return nil, err
+	}
+	s.pipeline, err = pipeline.New(pipeline.Config{Bus: b, Sinks: sinks})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.pipeline.Start(ctx); err != nil {
+		return nil, err
+	}
+	var out sidetrack.Emitter = s.pipeline
+	if kind == "memory" {
+		out = queued{s.pipeline}
+	}
+	collector, err := sources.NewCollector(out, sources.CollectorConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s.handler = collector
+	return s, nil
+}
+
+func openBus(ctx context.Context, kind, dir string) (bus.Bus, error) {
+	switch kind {
+	case "memory":
+		return memory.New(memory.Config{}), nil
+	case "interval", "always":
+		return jetstream.OpenEmbedded(ctx, jetstream.Embedded{DataDir: dir, Sync: kind})
+	}
+	return nil, fmt.Errorf("no variant %q", kind)
+}
+
+// queued answers when the event is in the queue, as the middleware does.
+type queued struct{ q sidetrack.Queue }
+
+func (q queued) Emit(_ context.Context, events ...*sidetrack.Event) error {
+	return q.q.Enqueue(events...)
+}
+
+// counter is a sink that only counts, after a latency.
+type counter struct {
+	latency time.Duration
+	n       atomic.Int64
+	lags    histogram
+}
+
+func (c *counter) Write(ctx context.Context, u sidetrack.Unit) error {
+	if c.latency > 0 {
+		select {
+		case <-time.After(c.latency):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	now := time.Now()
+	for _, e := range u.Events {
+		c.lags.add(now.Sub(e.Received))
+	}
+	c.n.Add(int64(len(u.Events)))
+	return nil
+}
+
+// histogram counts durations in whole milliseconds up to a minute.
+type histogram struct{ buckets [60_000]atomic.Int64 }
+
+func (h *histogram) add(d time.Duration) {
+	h.buckets[min(max(0, d.Milliseconds()), int64(len(h.buckets)-1))].Add(1)
+}
+
+func (h *histogram) quantile(q float64) time.Duration {
+	var total int64
+	for i := range h.buckets {
+		total += h.buckets[i].Load()
+	}
+	var sum int64
+	for i := range h.buckets {
+		sum += h.buckets[i].Load()
+		if total > 0 && float64(sum) >= q*float64(total) {
+			return time.Duration(i) * time.Millisecond
+		}
+	}
+	return 0
+}
+
+func (s *server) report() report {
+	var r report
+	if s.counter != nil {
+		r.Delivered = s.counter.n.Load()
+		r.LagP50, r.LagP99, r.LagMax = s.counter.lags.quantile(0.5), s.counter.lags.quantile(0.99), s.counter.lags.quantile(1)
+	}
+	if s.pipeline != nil {
+		for _, row := range s.pipeline.Ledger().Sinks {
+			r.Pending = max(r.Pending, row.Pending)
+		}
+	}
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
+		r.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	r.RSS = residentBytes()
+	return r
+}
+
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// child is a running server process.
+type child struct {
+	addr string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Scanner
+	dir  string
+}
+
+func startChild(ctx context.Context, variant string, o options) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "sidetrack-load-")
+	if err != nil {
+		return nil, err
+	}
+	c := &child{dir: dir, cmd: exec.CommandContext(ctx, self, "serve", "-variant", variant, "-dir", dir, "-profile", o.profile)}
+	c.cmd.Stderr = os.Stderr
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewScanner(out)
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if !c.out.Scan() {
+		c.stop()
+		return nil, errors.New("the server process did not start")
+	}
+	c.addr = c.out.Text()
+	return c, nil
+}
+
+func (c *child) report() (r report, err error) {
+	if _, err := io.WriteString(c.in, "\n"); err != nil {
+		return r, err
+	}
+	if !c.out.Scan() {
+		return r, errors.New("the server process ended")
+	}
+	return r, json.Unmarshal(c.out.Bytes(), &r)
+}
+
+func (c *child) stop() {
+	_ = c.in.Close()
+	done := make(chan struct{})
+	go func() { _ = c.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(15 * time.Second):
+		_ = c.cmd.Process.Kill()
+		<-done
+	}
+	_ = os.RemoveAll(c.dir)
+}
