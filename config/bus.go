@@ -2,42 +2,77 @@ package config
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/bus/jetstream"
 	"github.com/sidetrack-go/sidetrack/bus/memory"
-	"github.com/sidetrack-go/sidetrack/internal/size"
 )
 
 // Bus names the one bus that stores events between intake and sinks.
 type Bus struct {
-	// Memory keeps events in the process: a crash loses them.
-	Memory *MemoryBus `yaml:"memory"`
-	// Embedded keeps events on this machine's disk, in this process.
-	Embedded *EmbeddedBus `yaml:"embedded"`
+	// Memory keeps events in the process. They are lost when it dies.
+	Memory *memory.Config `yaml:"memory"`
+	// Embedded keeps events on this machine's disk, by a server inside the process that opens no port.
+	Embedded *jetstream.Embedded `yaml:"embedded"`
+	// NATS keeps events on NATS servers with JetStream, for many machines.
+	NATS *jetstream.Cluster `yaml:"nats"`
 }
 
-// MemoryBus keeps events in the process.
-type MemoryBus struct {
-	// MaxBytes that are kept.
-	MaxBytes size.Bytes `yaml:"max_bytes"`
+const defaultDataDir = "./data"
+
+// EmbeddedIn is the bus on disk in dir, with defaults otherwise.
+func EmbeddedIn(dir string) Bus { return Bus{Embedded: &jetstream.Embedded{DataDir: dir}} }
+
+// String names the bus. It shows no address: credentials may be in it.
+func (b Bus) String() string {
+	switch {
+	case b.Memory != nil:
+		return "memory"
+	case b.Embedded != nil:
+		return "embedded in " + b.Embedded.DataDir
+	case b.NATS != nil:
+		return "nats"
+	}
+	return "none"
 }
 
-// EmbeddedBus keeps events on disk.
-type EmbeddedBus struct {
-	// DataDir is where.
-	DataDir string `yaml:"data_dir"`
-	// MaxBytes that are kept.
-	MaxBytes size.Bytes `yaml:"max_bytes"`
+// OpenBus opens the bus of the configuration. The pipeline that gets it closes it.
+// ctx bounds opening alone.
+func (c *Config) OpenBus(ctx context.Context, log *slog.Logger) (bus.Bus, error) {
+	switch b := c.Bus; {
+	case b.Memory != nil:
+		return memory.New(*b.Memory), nil
+	case b.Embedded != nil:
+		cfg := *b.Embedded
+		cfg.Logger = log
+		return opened(jetstream.OpenEmbedded(ctx, cfg))
+	case b.NATS != nil:
+		cfg := *b.NATS
+		cfg.Logger = log
+		return opened(jetstream.OpenCluster(ctx, cfg))
+	}
+	return nil, fmt.Errorf("config: %s names no bus", c.Name)
 }
 
-func defaultEmbedded() *EmbeddedBus { return &EmbeddedBus{DataDir: "./data"} }
+// opened keeps a nil *jetstream.Bus from becoming a bus that is not nil.
+func opened(b *jetstream.Bus, err error) (bus.Bus, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
 
-// oneBus wants exactly one bus where the section is there.
-func (b *builder) oneBus(n *node) {
+// bus completes the section and checks what its packages would only find when they open it.
+func (b *builder) bus(n *node, section Bus) {
+	if n == nil || n.kind == null {
+		section = EmbeddedIn(defaultDataDir)
+	}
+	b.config.Bus = section
 	if n == nil || n.kind != mapping {
 		return
 	}
@@ -50,37 +85,23 @@ func (b *builder) oneBus(n *node) {
 	if given > 1 || len(n.fields) == 0 {
 		b.at(n, "bus", "want exactly one bus", suggestion("", "buses", buses))
 	}
-}
-
-// EmbeddedIn is the bus on disk in dir, with defaults otherwise.
-func EmbeddedIn(dir string) Bus {
-	e := defaultEmbedded()
-	e.DataDir = dir
-	return Bus{Embedded: e}
-}
-
-// String names the bus.
-func (b Bus) String() string {
-	switch {
-	case b.Memory != nil:
-		return "memory"
-	case b.Embedded != nil:
-		return "embedded in " + b.Embedded.DataDir
+	if e := section.Embedded; e != nil {
+		if e.DataDir == "" {
+			e.DataDir = defaultDataDir
+		}
+		if e.Sync != "" && e.Sync != jetstream.SyncAlways && e.Sync != jetstream.SyncInterval {
+			b.bad(n.find("embedded.sync"), "bus.embedded.sync", "is not a way to sync",
+				suggestion(e.Sync, "ways", []string{jetstream.SyncAlways, jetstream.SyncInterval}))
+		}
 	}
-	return "none"
-}
-
-// OpenBus opens the bus of the configuration. The pipeline that gets it closes it.
-func (c *Config) OpenBus(ctx context.Context, log *slog.Logger) (bus.Bus, error) {
-	return memory.New(memory.Config{}), nil
-}
-
-func (b Bus) maxBytes() int64 {
-	switch {
-	case b.Memory != nil:
-		return int64(b.Memory.MaxBytes)
-	case b.Embedded != nil:
-		return int64(b.Embedded.MaxBytes)
+	if c := section.NATS; c != nil {
+		if at := n.find("nats"); at.get("url") == nil {
+			b.at(at, "bus.nats", `key "url" is missing`, "url: nats://nats.example:4222")
+		} else if strings.TrimSpace(c.URL) == "" {
+			b.at(at.get("url"), "bus.nats.url", "is empty", "url: nats://nats.example:4222")
+		}
+		if c.Replicas < 0 || c.Replicas > 5 {
+			b.at(n.find("nats.replicas"), "bus.nats.replicas", "is not a number of replicas", "use 1 to 5")
+		}
 	}
-	return 0
 }

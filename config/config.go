@@ -138,16 +138,11 @@ func (b *builder) build(root *node) {
 		own = append(own, fl)
 	}
 	b.fields(root, own, reflect.ValueOf(&f).Elem(), "", components)
-	b.config.Bus = f.Bus
-	b.oneBus(root.get("bus"))
-	if f.Bus == (Bus{}) {
-		b.config.Bus.Embedded = defaultEmbedded()
-	}
+	b.bus(root.get("bus"), f.Bus)
 	p := &b.config.Pipeline
 	p.QueueEvents, p.QueueBytes = f.Queue.Events, int64(f.Queue.Bytes)
 	p.DeadMaxAge, p.DeadMaxBytes = f.DeadLetters.MaxAge, int64(f.DeadLetters.MaxBytes)
 	p.DrainTimeout = f.DrainTimeout
-	p.MaxBacklogBytes = b.config.Bus.maxBytes()
 
 	b.sites(root.get("sites"))
 	b.sources(root.get("sources"))

@@ -216,6 +216,9 @@ func TestParse(t *testing.T) {
 	if p.QueueEvents != 500 || p.QueueBytes != 1<<20 || p.DeadMaxAge != 7*24*time.Hour || p.DeadMaxBytes != 10_000_000 || p.DrainTimeout != 3*time.Second {
 		t.Errorf("engine: %+v", p)
 	}
+	if e := c.Bus.Embedded; e == nil || e.DataDir != "./store" || e.Sync != "interval" || e.MaxBytes != 8*size.GB {
+		t.Errorf("bus: %+v", c.Bus)
+	}
 	if len(c.Tests) != 1 || c.Tests[0].Name != "no consent, nothing leaves" || c.Tests[0].Event.Name != "page_view" {
 		t.Errorf("tests: %+v", c.Tests)
 	}
@@ -296,6 +299,40 @@ func TestSafeIntake(t *testing.T) {
 		if got := names2(c.Pipeline.Intake); !cmp.Equal(got, tt.want) {
 			t.Errorf("%q: %v, want %v", tt.yaml, got, tt.want)
 		}
+	}
+}
+
+func TestBus(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"":                                       "embedded in ./data",
+		"bus:\n":                                 "embedded in ./data",
+		"bus: {embedded: }\n":                    "embedded in ./data",
+		"bus: {embedded: {data_dir: /srv/x}}\n":  "embedded in /srv/x",
+		"bus: {memory: {max_bytes: 1MiB}}\n":     "memory",
+		"bus: {nats: {url: 'nats://n.example'}}": "nats",
+	} {
+		c, err := Parse("x", []byte(minimal+yaml), registry(new(made)), nil)
+		if err != nil {
+			t.Errorf("%q: %v", yaml, err)
+			continue
+		}
+		if got := c.Bus.String(); got != want {
+			t.Errorf("%q: %s, want %s", yaml, got, want)
+		}
+	}
+}
+
+func TestOpenBus(t *testing.T) {
+	c := Config{Bus: EmbeddedIn(t.TempDir())}
+	b, err := c.OpenBus(t.Context(), nil)
+	if err != nil || !b.Durable() {
+		t.Fatal(err)
+	}
+	if second, err := c.OpenBus(t.Context(), nil); err == nil || second != nil {
+		t.Errorf("a second owner of the directory: %v, %v", second, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
