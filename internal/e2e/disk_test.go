@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestDiskFull fills the file system under the bus and frees it again. It mounts a small
+// file system in memory, which needs root.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	small := filepath.Join(dir, "small")
+	if err := os.Mkdir(small, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=48m"); err != nil {
+		t.Skipf("mounting a file system to fill needs root: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	addr := freeAddr(t)
+	p := launch(t, dir, fmt.Sprintf(`
+bus: {embedded: {data_dir: small/bus, sync: always, max_bytes: 1GB, min_free: 1MB}}
+sources:
+  web: {http: {listen: %q}}
+sinks:
+  archive:
+    file: {path: events.ndjson}
+    needs: []
+`, addr), addr)
+	client := &http.Client{Timeout: 10 * time.Second}
+	accepted := map[string]bool{}
+	send := func(id string) int {
+		status := post(t.Context(), client, addr, fmt.Sprintf(`{"name":"page_view","message_id":%q}`, id))
+		if status >= 200 && status < 300 {
+			accepted[id] = true
+		}
+		return status
+	}
+	for i := range 100 {
+		if status := send(fmt.Sprintf("before%d", i)); status > 299 {
+			t.Fatalf("status %d with free space", status)
+		}
+	}
+	ballast := filepath.Join(small, "ballast")
+	fill(t, ballast)
+	refused := 0
+	for i := range 30 {
+		status := send(fmt.Sprintf("full%d", i))
+		switch {
+		case status == http.StatusServiceUnavailable:
+			refused++
+		case status < 200 || status > 299:
+			t.Errorf("status %d on a full disk, want 503", status)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if refused < 20 {
+		t.Errorf("only %d of 30 refused on a full disk", refused)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	freed := time.Now()
+	eventually(t, 30*time.Second, "events accepted again", func() bool { return send(fmt.Sprintf("after%d", time.Now().UnixNano())) < 300 })
+	t.Logf("accepting again %s after the disk was freed; %d of 30 refused meanwhile", time.Since(freed).Round(time.Millisecond), refused)
+	file := filepath.Join(dir, "events.ndjson")
+	eventually(t, 40*time.Second, "every accepted event delivered", func() bool {
+		got := archived(t, file)
+		for id := range accepted {
+			if got[id] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	p.stop()
+	if strings.Contains(p.stderr.String(), "panic") {
+		t.Errorf("panic:\n%s", p.stderr)
+	}
+}
+
+// fill writes until nothing fits any more.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for _, size := range []int{1 << 20, 4096, 1} {
+		block := make([]byte, size)
+		for {
+			if _, err := f.Write(block); err != nil {
+				break
+			}
+		}
+	}
+}
