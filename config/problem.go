@@ -95,10 +95,18 @@ func (ps *problems) component(n *node, path string, err error) {
 	}
 	fe, ok := errors.AsType[*sidetrack.FieldError](err)
 	if !ok || fe.Field == "" {
-		ps.at(n, path, err.Error(), "")
+		ps.at(n, path, unprefixed(err.Error(), path), "")
 		return
 	}
 	ps.at(n.find(fe.Field), join(path, fe.Field), fe.Problem, "")
+}
+
+// unprefixed takes off what the path says already: "sources: http: listen …" at sources.web.http.
+func unprefixed(message, path string) string {
+	for word := range strings.SplitSeq(path, ".") {
+		message = strings.TrimPrefix(message, word+": ")
+	}
+	return message
 }
 
 // err returns nil, or an *Error with the problems in the order of the file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,11 +76,19 @@ func (c *demoCommand) Run(a *app) error {
 	case <-p.SourcesDone():
 		err = p.SourceErr()
 	}
+	settle, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if drained := p.Drain(settle); drained != nil {
+		log.Warn("the ledger is not complete", "error", drained)
+	}
 	err = errors.Join(err, p.Close(context.Background()))
 	fmt.Fprintln(d, "\nThe ledger: where every event ended.")
 	printLedger(d, p.Ledger())
 	return err
 }
+
+// settleTime is how long the end of a demo waits so that its ledger is complete.
+const settleTime = 2 * time.Second
 
 // demo prints what happens to events, one at a time.
 type demo struct {
@@ -175,7 +184,7 @@ func (d *demo) observe(ctx context.Context, f pipeline.Fate) {
 	case f.Column == pipeline.Dropped:
 		fmt.Fprintf(&b, "\n%s was dropped in intake: %s\n", f.Event.Name, f.Reason)
 	case f.Column == pipeline.Refused:
-		fmt.Fprintf(&b, "\n%s was refused: %v\n", f.Event.Name, f.Err)
+		fmt.Fprintf(&b, "\n%s was refused: %v\n", cmp.Or(f.Event.Name, "an event"), f.Err)
 	default:
 		fmt.Fprintf(&b, "\n%s %s was accepted\n", f.Event.Name, f.Event.ID)
 		<-d.started

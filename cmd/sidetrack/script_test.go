@@ -1,0 +1,88 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write the golden parts of the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sidetrack": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"freeport": freePort,
+			"post":     post,
+			"gone":     gone,
+			"wait-for": waitFor,
+		},
+	})
+}
+
+// freePort sets a variable to an address nobody listens on: freeport NAME.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
+}
+
+// post sends JSON, waiting for the listener to come up, and checks the status: post STATUS URL BODY.
+func post(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r, err := http.Post(args[1], "application/json", strings.NewReader(args[2]))
+		if err != nil {
+			if time.Now().After(deadline) {
+				ts.Fatalf("%v", err)
+			}
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		body, _ := io.ReadAll(r.Body)
+		_ = r.Body.Close()
+		if got := r.Status[:3]; got != args[0] {
+			ts.Fatalf("%s, want %s: %s", r.Status, args[0], body)
+		}
+		return
+	}
+}
+
+// gone checks that a path made by the program does not exist any more: gone DIR PREFIX.
+func gone(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), args[1]) {
+			ts.Fatalf("%s is still there", e.Name())
+		}
+	}
+}
+
+// waitFor waits until a file holds a text: wait-for FILE TEXT.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		b, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Contains(string(b), args[1]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not hold %q: %s", args[0], args[1], b)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
