@@ -67,7 +67,7 @@ type problems struct {
 }
 
 func (ps *problems) add(p Problem) {
-	p.Message, p.Hint = ps.mask.mask(p.Message), ps.mask.mask(p.Hint)
+	p.Message = ps.mask.mask(p.Message) // hints are made of what the program knows
 	key := p
 	key.Path = ""
 	if ps.seen[key] {
