@@ -128,7 +128,7 @@ func TestHTTPOutcomes(t *testing.T) {
 			func(r pipeline.SinkLedger) bool { return r.Dead[sidetrack.ReasonRejected] == 3 }},
 		{"500 then 200", failFirst(3, 500),
 			func(r pipeline.SinkLedger) bool { return r.Delivered == 3 }},
-		{"redirect is not followed", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
+		{"redirect is not followed", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 			func(r pipeline.SinkLedger) bool { return r.State == "misconfigured" && r.Pending == 3 }},
 		{"body cut short after 200", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")

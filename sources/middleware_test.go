@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sidetrack-go/sidetrack"
 )
@@ -155,7 +156,7 @@ func TestMiddlewareCountsPagesOnly(t *testing.T) {
 				t.Errorf("%d page views, want %d", got, tt.want)
 			}
 			for _, e := range f.all() {
-				if len(e.Device.UserAgent) > maxUserAgent || strings.ContainsAny(e.Device.UserAgent+e.Page.Referrer, "\x00\x01\x7f\xff") {
+				if len(e.Device.UserAgent) > maxUserAgent || strings.ContainsAny(e.Device.UserAgent+e.Page.Referrer, "\x00\x01\x7f") || !utf8.ValidString(e.Device.UserAgent+e.Page.Referrer) {
 					t.Errorf("unclean event %+v", e)
 				}
 			}
