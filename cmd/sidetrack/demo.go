@@ -39,7 +39,7 @@ a dry run: the exact request is shown, nothing is sent to Google.`
 
 // Run implements the command.
 func (c *demoCommand) Run(a *app) error {
-	ctx, stop := interruptible()
+	ctx, stop := a.interruptible()
 	defer stop()
 	if c.Duration > 0 {
 		var cancel context.CancelFunc
@@ -74,7 +74,9 @@ func (c *demoCommand) Run(a *app) error {
 	select {
 	case <-ctx.Done():
 	case <-p.SourcesDone():
-		err = p.SourceErr()
+		if err := p.SourceErr(); err != nil {
+			return errors.Join(fmt.Errorf("%w: choose another address with --listen", err), p.Close(context.Background()))
+		}
 	}
 	settle, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()

@@ -64,7 +64,7 @@ func (c *importCommand) Run(a *app) error {
 	if err != nil {
 		return errors.Join(err, cfg.Close())
 	}
-	ctx, stop := interruptible()
+	ctx, stop := a.interruptible()
 	defer stop()
 	select {
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -102,11 +103,31 @@ func (a *app) report(err error) int {
 }
 
 // interruptible returns a context that ends at the first SIGINT or SIGTERM. A second
-// one then ends the process at once, as signals do that nobody catches.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+// one ends the process at once. The caller stops it when the run is over.
+func (a *app) interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for first := true; ; first = false {
+			select {
+			case <-over:
+				return
+			case <-signals:
+			}
+			if !first {
+				fmt.Fprintln(a.err, "sidetrack: second signal: ending at once")
+				os.Exit(exitFailed)
+			}
+			cancel()
+		}
+	}()
+	return ctx, sync.OnceFunc(func() {
+		signal.Stop(signals)
+		close(over)
+		cancel()
+	})
 }
 
 // count writes "1 line" and "2 lines".

@@ -29,7 +29,7 @@ func (c *runCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := interruptible()
+	ctx, stop := a.interruptible()
 	defer stop()
 	bus, err := cfg.OpenBus(ctx, log)
 	if err != nil {

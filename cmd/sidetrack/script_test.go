@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 			"freeport": freePort,
 			"post":     post,
 			"gone":     gone,
+			"sleep":    pause,
 			"wait-for": waitFor,
 		},
 	})
@@ -59,6 +60,13 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return
 	}
+}
+
+// pause waits between two signals, which would otherwise arrive as one: sleep DURATION.
+func pause(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.Sleep(d)
 }
 
 // gone checks that a path made by the program does not exist any more: gone DIR PREFIX.
