@@ -225,6 +225,10 @@ func (b *builder) sinks(root, n *node) {
 	all := b.reg.Sinks()
 	engine := append(names(keysOf(reflect.TypeFor[Sink]())), "when", "processors")
 	b.named(n, "sinks", func(name string, n *node, path string) {
+		if name == intakeKey {
+			b.at(n, path, "a sink cannot be called "+intakeKey, "tests mean the intake by it")
+			return
+		}
 		b.sinkNames = append(b.sinkNames, name)
 		var s Sink
 		if n.kind == mapping {
