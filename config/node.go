@@ -268,6 +268,7 @@ func (r *reader) child(parent *node, n ast.Node, at Position, depth int) *node {
 func (r *reader) mapping(n ast.Node, values []*ast.MappingValueNode, depth int) *node {
 	out := &node{kind: mapping, pos: position(n), weight: 1}
 	var merged []field
+	lines := make(map[string]int, len(values)) // of the keys so far
 	for _, mv := range values {
 		at := position(mv.Key)
 		if mv.Key.IsMergeKey() {
@@ -279,29 +280,22 @@ func (r *reader) mapping(n ast.Node, values []*ast.MappingValueNode, depth int) 
 			continue
 		}
 		v := r.child(out, mv.Value, at, depth)
-		if first := out.field(key); first != nil {
+		if first, ok := lines[key]; ok {
 			r.ps.add(Problem{Position: at, Message: fmt.Sprintf("key %q is here for the second time", key),
-				Hint: fmt.Sprintf("the first is in line %d", first.pos.Line)})
+				Hint: fmt.Sprintf("the first is in line %d", first)})
 			continue
 		}
+		lines[key] = at.Line
 		out.fields = append(out.fields, field{key, at, v})
 	}
 	for _, f := range merged { // what is written out, or merged earlier, wins
-		if out.field(f.key) == nil {
+		if _, ok := lines[f.key]; !ok {
+			lines[f.key] = f.pos.Line
 			out.fields = append(out.fields, f)
 			out.weight += f.value.weight
 		}
 	}
 	return out
-}
-
-func (n *node) field(key string) *field {
-	for i := range n.fields {
-		if n.fields[i].key == key {
-			return &n.fields[i]
-		}
-	}
-	return nil
 }
 
 func (r *reader) merge(mv *ast.MappingValueNode, depth int) []field {
