@@ -44,7 +44,7 @@ type Bus interface {
 	// channel is closed; messages already handed out can still be settled.
 	// Close then gives back every message that was not settled, at once, without
 	// waiting for their holders. Only one live subscriber per topic and group is
-	// supported in one process.
+	// supported in one process. Payloads are for reading only: groups may share them.
 	Subscriber(group string, window Window) message.Subscriber
 
 	// Stats tells how far a group is behind on a topic.

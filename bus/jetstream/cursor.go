@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // cursor is a declared group of a topic: where it stands, and what is held for it.
@@ -19,6 +18,58 @@ type cursor struct {
 	held  map[uint64]*held
 	bytes int64 // payload bytes in held
 	live  *subscription
+
+	// The settlement of the newest message of the topic waits until there is a
+	// newer one, for lateness at most. A stream that becomes empty starts a new
+	// file with the next message: without this, a group that keeps up would cost a file
+	// for each message.
+	late  way
+	timer *time.Timer // flushes late; nil when it does not run
+}
+
+// lateness bounds how long the settlement of the newest message waits. It adds to what may be
+// handed out again after a crash: that one message.
+const lateness = 50 * time.Millisecond
+
+// way is the subject on which the server takes the settlement of one message. It is
+// kept instead of the message, whose payload its receiver may be done with.
+type way string
+
+// Answers to the server, from its protocol of acknowledgement.
+var (
+	answerAck      = []byte("+ACK")
+	answerNak      = []byte("-NAK")
+	answerProgress = []byte("+WPI")
+)
+
+// answer tells the server. One that gets lost is repeated: the server hands the message out
+// again, and it is recognized.
+func (c *cursor) answer(w way, answer []byte) { _ = c.b.nc.Publish(string(w), answer) }
+
+// ack settles a message with the server, or leaves that for a moment. c.mu is held.
+func (c *cursor) ack(seq uint64, w way) {
+	c.flushLate()
+	if seq < c.topic.last().seq {
+		c.answer(w, answerAck)
+		return
+	}
+	c.late = w
+	if c.timer == nil {
+		c.timer = time.AfterFunc(lateness, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.timer = nil
+			c.flushLate()
+		})
+	}
+}
+
+// flushLate sends the settlement that waits. c.mu is held.
+func (c *cursor) flushLate() {
+	if c.late != "" {
+		c.answer(c.late, answerAck)
+		c.late = ""
+	}
 }
 
 // held is a message in somebody's hands, or about to be.
@@ -26,7 +77,7 @@ type held struct {
 	seq   uint64
 	bytes int64
 	msg   *message.Message
-	way   jetstream.Msg // to settle it; replaced when the server hands it out again; guarded by cursor.mu
+	way   way // to settle it; replaced when the server hands it out again; guarded by cursor.mu
 }
 
 // keep enters h.
@@ -38,7 +89,7 @@ func (c *cursor) keep(h *held) {
 }
 
 // replace notes a newer way to settle what is held already.
-func (c *cursor) replace(seq uint64, way jetstream.Msg) {
+func (c *cursor) replace(seq uint64, way way) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := c.held[seq]; h != nil {
@@ -73,10 +124,10 @@ func (c *cursor) settle(h *held) bool {
 	select {
 	case <-h.msg.Acked():
 		c.pos.settle(h.seq)
-		_ = h.way.Ack() // a lost one is repeated when the message comes again
+		c.ack(h.seq, h.way)
 	case <-h.msg.Nacked():
 		c.pos.giveBack(h.seq, true)
-		_ = h.way.Nak()
+		c.answer(h.way, answerNak)
 	default:
 		return false
 	}
@@ -92,7 +143,7 @@ func (c *cursor) giveBack(h *held, handedOut bool) {
 		return
 	}
 	c.pos.giveBack(h.seq, handedOut)
-	_ = h.way.Nak()
+	c.answer(h.way, answerNak)
 	c.let(h)
 }
 
@@ -118,6 +169,9 @@ func (c *cursor) giveBackAll() {
 			c.giveBack(h, true)
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushLate()
 }
 
 // drop ends the subscription of a group that is not declared any more.
@@ -134,7 +188,7 @@ func (c *cursor) inProgress() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.held {
-		_ = h.way.InProgress() // when it gets lost, the message comes again and is recognized
+		c.answer(h.way, answerProgress)
 	}
 }
 

@@ -253,20 +253,20 @@ func (s *subscription) take(ctx context.Context, m jetstream.Msg) {
 	}
 	switch c.pos.arrive(end, w, meta.NumDelivered > 1, c.b.node != nil && ok) {
 	case alreadyHeld:
-		c.replace(meta.Sequence.Stream, m)
+		c.replace(meta.Sequence.Stream, way(m.Reply()))
 		return
 	case alreadySettled:
-		_ = m.Ack()
+		c.answer(way(m.Reply()), answerAck)
 		return
 	}
-	h := &held{seq: meta.Sequence.Stream, bytes: w.bytes, msg: decode(m.Headers(), m.Data()), way: m}
+	h := &held{seq: meta.Sequence.Stream, bytes: w.bytes, msg: decode(m.Headers(), m.Data()), way: way(m.Reply())}
 	// The end of the subscription is no reason to stop work on what is held.
 	h.msg.SetContext(context.WithoutCancel(ctx))
 	for ctx.Err() == nil {
 		if messages, bytes := c.room(s.window.Messages, s.window.Bytes); messages > 0 && bytes >= h.bytes || c.empty() {
 			break
 		}
-		_ = m.InProgress()
+		c.answer(way(m.Reply()), answerProgress)
 		select {
 		case <-s.more:
 		case <-time.After(c.b.ackWait / 3):

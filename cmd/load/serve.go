@@ -22,6 +22,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/bus"
 	"github.com/sidetrack-go/sidetrack/bus/jetstream"
 	"github.com/sidetrack-go/sidetrack/bus/memory"
+	"github.com/sidetrack-go/sidetrack/internal/memlimit"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 	"github.com/sidetrack-go/sidetrack/sources"
 )
@@ -112,6 +113,7 @@ func newServer(ctx context.Context, variant, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	memlimit.Apply(len(sinks)) // as the command does
 	s.pipeline, err = pipeline.New(pipeline.Config{Bus: b, Sinks: sinks})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sidetrack-go/sidetrack/internal/memlimit"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
@@ -36,6 +37,7 @@ func (c *runCommand) Run(a *app) error {
 		return errors.Join(fmt.Errorf("open the bus: %w", err), cfg.Close())
 	}
 	cfg.Pipeline.Bus = bus
+	memlimit.Apply(len(cfg.Pipeline.Sinks))
 	p, err := start(ctx, cfg.Pipeline)
 	if err != nil {
 		return err
