@@ -11,15 +11,19 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/sidetrack-go/sidetrack"
 )
 
 // body is a request body made ready for a decoder: decompressed and bounded. What goes
 // wrong below the decoder is an *sidetrack.HTTPError, so that every decoder gives the right answer.
+//
+// It must be closed after use: it borrows its buffer.
 type body struct {
 	src   io.Reader
-	raw   io.Closer
+	in    *bufio.Reader // borrowed from buffers
+	pool  *sync.Pool
 	left  int64 // decompressed bytes that may still come
 	limit int64
 }
@@ -27,40 +31,46 @@ type body struct {
 // openBody bounds and decompresses the body of r. limit holds for what is sent as well
 // as for what comes out of it. Besides Content-Encoding it recognizes gzip by its first
 // bytes: several trackers compress without saying so.
-func openBody(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadCloser, error) {
+//
+// An error comes with a body too, to be closed.
+func openBody(w http.ResponseWriter, r *http.Request, limit int64, buffers *sync.Pool) (io.ReadCloser, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return http.NoBody, nil
 	}
 	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+		return http.NoBody, tooLarge(limit)
 	}
 	raw := http.MaxBytesReader(w, r.Body, limit)
-	b := &body{src: raw, raw: raw, left: limit, limit: limit}
+	in, ok := buffers.Get().(*bufio.Reader)
+	if ok {
+		in.Reset(raw)
+	} else {
+		in = bufio.NewReaderSize(raw, 4096)
+	}
+	b := &body{src: raw, in: in, pool: buffers, left: limit, limit: limit}
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	switch encoding {
 	case "", "identity", "gzip", "x-gzip":
-		in := bufio.NewReaderSize(raw, 4096)
 		b.src = in
 		magic, _ := in.Peek(2)
 		if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
 			if strings.HasSuffix(encoding, "gzip") && len(magic) > 0 {
-				return nil, badBody(http.StatusBadRequest, "is labelled gzip but is not")
+				return b, badBody(http.StatusBadRequest, "is labelled gzip but is not")
 			}
 			return b, nil
 		}
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, b.explain(err)
+			return b, b.explain(err)
 		}
 		b.src = z
 	case "deflate":
-		in := bufio.NewReaderSize(raw, 4096)
 		head, _ := in.Peek(2)
 		// RFC 9110 means zlib; some clients send the bare stream.
 		if len(head) == 2 && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
 			z, err := zlib.NewReader(in)
 			if err != nil {
-				return nil, b.explain(err)
+				return b, b.explain(err)
 			}
 			b.src = z
 		} else {
@@ -68,7 +78,7 @@ func openBody(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadClose
 		}
 	default:
 		w.Header().Set("Accept-Encoding", "gzip, deflate")
-		return nil, badBody(http.StatusUnsupportedMediaType, "has an unknown Content-Encoding, want gzip or deflate")
+		return b, badBody(http.StatusUnsupportedMediaType, "has an unknown Content-Encoding, want gzip or deflate")
 	}
 	return b, nil
 }
@@ -89,8 +99,16 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the request's own body.
-func (b *body) Close() error { return b.raw.Close() }
+// Close gives the buffer back; nothing can be read afterwards. The request's own body is left to the
+// server, which knows when the rest of it is worth reading.
+func (b *body) Close() error {
+	if b.in != nil {
+		b.in.Reset(nil)
+		b.pool.Put(b.in)
+		b.in, b.src = nil, strings.NewReader("")
+	}
+	return nil
+}
 
 // explain gives a failure to read its status.
 func (b *body) explain(err error) error {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
@@ -67,6 +68,7 @@ type Collector struct {
 	timeout    time.Duration
 	retryAfter string
 	log        *slog.Logger
+	buffers    sync.Pool // of *bufio.Reader
 }
 
 // NewCollector returns a collector that stores into out.
@@ -149,7 +151,8 @@ func (c *Collector) recoverPanic(w http.ResponseWriter) {
 func (c *Collector) decoding(d sidetrack.Decoder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		b, err := openBody(w, r, c.maxBody)
+		b, err := openBody(w, r, c.maxBody, &c.buffers)
+		defer func() { _ = b.Close() }()
 		if err != nil {
 			w.Header().Set("Connection", "close")
 			c.writeError(w, err)
