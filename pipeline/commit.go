@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
@@ -18,6 +19,9 @@ func (p *Pipeline) commit() {
 	var state logState
 	var batch []*encoded
 	for {
+		// Let everybody who is about to queue an event do so first: where storing takes no
+		// time, nothing else would make batches grow under load.
+		runtime.Gosched()
 		var ok bool
 		if batch, ok = p.queue.take(batch[:0]); !ok {
 			return
