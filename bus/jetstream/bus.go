@@ -85,7 +85,7 @@ type topic struct {
 	name    string
 	stream  string
 	subject string
-	limits  bus.Topic
+	limits  bus.Topic          // guarded by Bus.mu
 	cursors map[string]*cursor // by group; guarded by Bus.mu
 
 	// turn is held while a message is being stored: cumulative counts need an

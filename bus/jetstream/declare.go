@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -340,7 +339,8 @@ func (b *Bus) openTopic(ctx context.Context, limits bus.Topic) error {
 			c.drop()
 		}
 	}
-	t.cursors = maps.Clone(cursors)
+	t.cursors = cursors
+	t.limits = limits
 	b.topics[t.name] = t
 	return nil
 }

@@ -40,7 +40,10 @@ func (b *Bus) Stats(ctx context.Context, topic, group string) (bus.Stats, error)
 // refresh asks the store for what happens without this process doing it:
 // messages expire, and estimates turn out to be wrong.
 func (b *Bus) refresh(ctx context.Context, c *cursor) error {
-	if c.topic.limits.MaxAge > 0 {
+	b.mu.Lock()
+	expires := c.topic.limits.MaxAge > 0
+	b.mu.Unlock()
+	if expires {
 		if err := b.expire(ctx, c, 0); err != nil {
 			return err
 		}
