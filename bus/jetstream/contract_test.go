@@ -10,6 +10,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack/bus"
 	"github.com/sidetrack-go/sidetrack/bus/bustest"
+	"github.com/sidetrack-go/sidetrack/bus/bustest/watermilltest"
 	"github.com/sidetrack-go/sidetrack/bus/jetstream"
 )
 
@@ -68,4 +69,8 @@ func TestOneOwner(t *testing.T) {
 	if err := openAt(t, dir, jetstream.SyncInterval).Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWatermill(t *testing.T) {
+	watermilltest.Run(t, func(t *testing.T) bus.Bus { return openAt(t, t.TempDir(), jetstream.SyncInterval) })
 }

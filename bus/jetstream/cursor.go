@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -77,7 +78,8 @@ type held struct {
 	seq   uint64
 	bytes int64
 	msg   *message.Message
-	way   way // to settle it; replaced when the server hands it out again; guarded by cursor.mu
+	done  context.CancelFunc // of the message's context: it is settled
+	way   way                // to settle it; replaced when the server hands it out again; guarded by cursor.mu
 }
 
 // keep enters h.
@@ -149,6 +151,7 @@ func (c *cursor) giveBack(h *held, handedOut bool) {
 
 // let forgets h and tells the subscription that there is room. c.mu is held.
 func (c *cursor) let(h *held) {
+	h.done()
 	delete(c.held, h.seq)
 	c.bytes -= h.bytes
 	if c.live != nil {

@@ -261,7 +261,9 @@ func (s *subscription) take(ctx context.Context, m jetstream.Msg) {
 	}
 	h := &held{seq: meta.Sequence.Stream, bytes: w.bytes, msg: decode(m.Headers(), m.Data()), way: way(m.Reply())}
 	// The end of the subscription is no reason to stop work on what is held.
-	h.msg.SetContext(context.WithoutCancel(ctx))
+	msgCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h.msg.SetContext(msgCtx)
+	h.done = cancel
 	for ctx.Err() == nil {
 		if messages, bytes := c.room(s.window.Messages, s.window.Bytes); messages > 0 && bytes >= h.bytes || c.empty() {
 			break

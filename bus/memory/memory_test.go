@@ -7,6 +7,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack/bus"
 	"github.com/sidetrack-go/sidetrack/bus/bustest"
+	"github.com/sidetrack-go/sidetrack/bus/bustest/watermilltest"
 	"github.com/sidetrack-go/sidetrack/bus/memory"
 )
 
@@ -14,4 +15,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestContract(t *testing.T) {
 	bustest.Run(t, bustest.Harness{Open: func(*testing.T) bus.Bus { return memory.New(memory.Config{}) }})
+}
+
+func TestWatermill(t *testing.T) {
+	watermilltest.Run(t, func(*testing.T) bus.Bus { return memory.New(memory.Config{}) })
 }
