@@ -40,7 +40,10 @@ func openBody(w http.ResponseWriter, r *http.Request, limit int64, buffers *sync
 	if r.ContentLength > limit {
 		return http.NoBody, tooLarge(limit)
 	}
-	raw := http.MaxBytesReader(w, r.Body, limit)
+	raw := r.Body
+	if r.ContentLength < 0 { // else the server itself reads no more than was announced
+		raw = http.MaxBytesReader(w, raw, limit)
+	}
 	in, ok := buffers.Get().(*bufio.Reader)
 	if ok {
 		in.Reset(raw)
@@ -105,7 +108,7 @@ func (b *body) Close() error {
 	if b.in != nil {
 		b.in.Reset(nil)
 		b.pool.Put(b.in)
-		b.in, b.src = nil, strings.NewReader("")
+		b.in, b.src = nil, http.NoBody
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ type Collector struct {
 	client     clientip.Resolver
 	cors       cors
 	maxBody    int64
-	timeout    time.Duration
+	patience   patience
 	retryAfter string
 	log        *slog.Logger
 	buffers    sync.Pool // of *bufio.Reader
@@ -86,9 +86,9 @@ func NewCollector(out sidetrack.Emitter, cfg CollectorConfig) (*Collector, error
 	}
 	c := &Collector{
 		out: out, mux: http.NewServeMux(), client: client, cors: allowed,
-		maxBody: int64(orDefault(cfg.MaxBody, defaultMaxBody)),
-		timeout: orDefault(cfg.StoreTimeout, defaultStoreTimeout),
-		log:     cfg.Logger,
+		maxBody:  int64(orDefault(cfg.MaxBody, defaultMaxBody)),
+		patience: patience{wait: orDefault(cfg.StoreTimeout, defaultStoreTimeout)},
+		log:      cfg.Logger,
 	}
 	wait := orDefault(cfg.RetryAfter, defaultRetryAfter)
 	c.retryAfter = strconv.Itoa(int((wait + time.Second - 1) / time.Second))
@@ -150,7 +150,9 @@ func (c *Collector) recoverPanic(w http.ResponseWriter) {
 // decoding serves one wire protocol.
 func (c *Collector) decoding(d sidetrack.Decoder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
+		if r.Method != http.MethodPost { // whose answers nobody caches
+			w.Header().Set("Cache-Control", "no-store")
+		}
 		b, err := openBody(w, r, c.maxBody, &c.buffers)
 		defer func() { _ = b.Close() }()
 		if err != nil {
@@ -176,9 +178,7 @@ func (c *Collector) emit(ctx context.Context, events []*sidetrack.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	return c.out.Emit(ctx, events...)
+	return c.out.Emit(c.patience.bound(ctx), events...)
 }
 
 // complete adds to the events what the request says and they do not.

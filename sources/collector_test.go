@@ -97,9 +97,6 @@ func TestCollectForms(t *testing.T) {
 			} else if w.Body.Len() > 0 {
 				t.Errorf("body with 204: %q", w.Body)
 			}
-			if w.Header().Get("Cache-Control") != "no-store" {
-				t.Error("the answer may be cached")
-			}
 		})
 	}
 }

@@ -129,6 +129,7 @@ func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
 	if err := srv.Shutdown(wait); err != nil {
 		s.cfg.Logger.Warn("http: requests in flight were cut off", "after", s.cfg.ShutdownTimeout)
 		_ = srv.Close()
+		c.patience.end()
 	}
 	<-served
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,10 +45,17 @@ func (n *native) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	if _, err := io.Copy(buf, r.Body); err != nil {
 		return sidetrack.Decoded{}, fmt.Errorf("sources: read request: %w", err)
 	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	lines := kind == "application/x-ndjson" || kind == "application/ndjson" || kind == "application/jsonl" ||
-		kind == "application/json-lines" || kind == "application/x-jsonlines"
-	return decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), lines)
+	return decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), isLines(r.Header.Get("Content-Type")))
+}
+
+// isLines reports whether a content type announces one JSON value a line.
+func isLines(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines", "application/x-jsonlines":
+		return true
+	}
+	return false
 }
 
 func decodeNative(s string, lines bool) (sidetrack.Decoded, error) {
@@ -65,6 +71,11 @@ func decodeNative(s string, lines bool) (sidetrack.Decoded, error) {
 	case s[0] == '[':
 		elements, err = wholeArray(s)
 	case s[0] == '{':
+		if !strings.Contains(s, `"batch"`) { // most requests: do not look for the end first
+			if d, err := single(s); err == nil {
+				return d, nil
+			}
+		}
 		end, scanErr := skipValue(s, 0)
 		switch {
 		case scanErr == nil && end == len(s):
