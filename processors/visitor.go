@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/gawire"
 	"github.com/sidetrack-go/sidetrack/internal/visitor"
 )
 
@@ -80,7 +80,7 @@ func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
 	}
 	v := &e.Visitor
 	if e.Consent.Allows(sidetrack.AnalyticsStorage) {
-		p.fromCookies(e)
+		p.fromCookies(e, now)
 	} else {
 		// What is stored at the visitor's was not allowed to be read.
 		v.ClientID, v.SessionID, v.SessionNumber, v.New, v.NewSession, v.Engagement = "", "", 0, false, false, 0
@@ -95,7 +95,7 @@ func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
 	return nil
 }
 
-func (p *visitors) fromCookies(e *sidetrack.Event) {
+func (p *visitors) fromCookies(e *sidetrack.Event, now time.Time) {
 	v, o := &e.Visitor, e.Origin()
 	if v.ClientID == "" && p.cfg.Cookie != "" && !p.cfg.Secret.IsZero() {
 		v.ClientID, _, _ = p.signer.Verify(o.Cookie(p.cfg.Cookie))
@@ -104,20 +104,14 @@ func (p *visitors) fromCookies(e *sidetrack.Event) {
 		return
 	}
 	if v.ClientID == "" {
-		v.ClientID, _ = visitor.GoogleClientID(o.Cookie("_ga"))
+		v.ClientID, _ = gawire.ClientID(o.Cookie("_ga"))
 	}
 	if v.SessionID != "" {
 		return
 	}
-	for _, name := range o.CookieNames() {
-		if !strings.HasPrefix(name, "_ga_") {
-			continue
-		}
-		if s, ok := visitor.ParseGoogleSession(o.Cookie(name)); ok {
-			v.SessionID = s.ID
-			v.SessionNumber, _ = strconv.ParseInt(s.Number, 10, 64)
-			return
-		}
+	// A session that is over must not be taken up again: the event would open it anew.
+	if s, ok := gawire.LatestSession(o.CookieNames(), o.Cookie); ok && s.Live(now) {
+		v.SessionID, v.SessionNumber = s.ID, s.Number
 	}
 }
 

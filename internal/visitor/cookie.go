@@ -1,5 +1,5 @@
 // Package visitor knows who a visitor is without saying who they are: client ids, signed
-// cookies, Google's cookies, daily hashes.
+// cookies, daily hashes. Google's own cookies are read by package gawire.
 package visitor
 
 import (

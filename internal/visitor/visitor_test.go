@@ -38,44 +38,6 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-func TestGoogleCookies(t *testing.T) {
-	for in, want := range map[string]string{
-		"GA1.1.1234567890.1700000000":     "1234567890.1700000000",
-		"GA1.2.1.2":                       "1.2",
-		"GA1.1-2.1234567890.1700000000":   "1234567890.1700000000",
-		"GA1.1.amp-XyZ":                   "",
-		"GA2.1.1.2":                       "",
-		"":                                "",
-		"GA1.1.1234567890":                "",
-		"GA1.1.12345678901234567890123.1": "",
-	} {
-		if got, ok := GoogleClientID(in); ok != (want != "") || ok && got != want {
-			t.Errorf("%q: %q %v", in, got, ok)
-		}
-	}
-	for in, want := range map[string]GoogleSession{
-		"GS1.1.1700000123.4.1.1700000200.0.0.0":         {"1700000123", "4"},
-		"GS2.1.s1700000123$o4$g1$t1700000200$j60$l0$h0": {"1700000123", "4"},
-		"GS2.1.s1700000123":                             {"1700000123", ""},
-		"GS3.1.s1":                                      {}, "GS1.1.x.4": {}, "GS2.1.sx$o1": {}, "": {}, "GS1.1": {},
-	} {
-		if got, ok := ParseGoogleSession(in); got != want || ok != (want != GoogleSession{}) {
-			t.Errorf("%q: %v %v", in, got, ok)
-		}
-	}
-}
-
-func FuzzGoogleCookies(f *testing.F) {
-	f.Add("GA1.1.1.2")
-	f.Add("GS2.1.s1$o2")
-	f.Fuzz(func(t *testing.T, s string) {
-		if id, ok := GoogleClientID(s); ok && !ValidClientID(id) {
-			t.Errorf("%q gives %q", s, id)
-		}
-		ParseGoogleSession(s)
-	})
-}
-
 func TestDaily(t *testing.T) {
 	a, b := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")
 	now := time.Unix(1_700_000_000, 0)
