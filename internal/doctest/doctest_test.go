@@ -65,7 +65,7 @@ func TestSnippets(t *testing.T) {
 // compile builds a program inside the module, so that its imports are this checkout's.
 func compile(t *testing.T, doc, source string) {
 	t.Helper()
-	dir, err := os.MkdirTemp(".", "testdata-snippet-")
+	dir, err := os.MkdirTemp(".", "_snippet-") // the underscore hides it from ./... of tests beside this one
 	if err != nil {
 		t.Fatal(err)
 	}
