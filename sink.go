@@ -26,7 +26,9 @@ type Unit struct {
 // concurrent use. That is why one call serves delivery, explain and golden tests.
 //
 // An error for a unit of several events makes the engine split it; for a unit of one event it
-// is final and the event becomes a dead letter.
+// is final and the event becomes a dead letter, or is counted as dropped when the error is one
+// of Drop. A generator that knows which events are to blame returns a *PartialError instead, with the
+// request of the others, nil when there are none: nothing needs to be split then.
 type Generator interface {
 	Request(u Unit) (*Request, error)
 }
@@ -63,7 +65,20 @@ type Request struct {
 	URL    string // absolute, http or https
 	Header http.Header
 	Body   []byte
+	Notes  []Note // what of the events the backend gets in another form, or not
 }
+
+// Note is one thing that a generator changed or left out so that the backend takes the
+// event. Notes are counted by rule when the request was delivered, and explain shows them.
+type Note struct {
+	Event int    // in Unit.Events
+	Rule  Reason // a declared constant of the sink
+	Field string // path of the field in the sink's terms, such as "params.page_title"
+	Text  string // what was done: "has 101 characters, at most 100: cut"
+}
+
+// String is the rule, the field and the text.
+func (n Note) String() string { return string(n.Rule) + ": " + n.Field + " " + n.Text }
 
 // String shows the method and the host. Path and query often hold credentials.
 func (r *Request) String() string {

@@ -24,20 +24,31 @@ var (
 // userAgent is what backends see unless a generator says otherwise.
 const userAgent = "sidetrack (+https://github.com/sidetrack-go/sidetrack)"
 
-// attempt delivers u once: build, send, read the answer. The error's class says how
-// it went, errUnbuildable and errTooLarge aside; nothing in it is secret.
-func (s *sink) attempt(ctx context.Context, u sidetrack.Unit) (status int, err error) {
+// answer is how an attempt ended.
+type answer struct {
+	status int
+	// err has the class of the outcome, errUnbuildable and errTooLarge aside; nothing in it is secret.
+	err   error
+	notes []sidetrack.Note
+	// out are the events that the generator left out for good, by index in the unit. All else is
+	// about the others.
+	out map[int]error
+}
+
+// attempt delivers u once: build, send, read the answer.
+func (s *sink) attempt(ctx context.Context, u sidetrack.Unit) (a answer) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Delivery.Timeout)
 	defer cancel()
 	if s.spec.Writer != nil {
-		err = s.write(ctx, u)
+		a.err = s.write(ctx, u)
 	} else {
-		status, err = s.send(ctx, u)
+		s.send(ctx, u, &a)
 	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-		err = fmt.Errorf("no answer within %s", s.cfg.Delivery.Timeout)
+	if errors.Is(a.err, context.DeadlineExceeded) && ctx.Err() != nil {
+		a.err = fmt.Errorf("no answer within %s", s.cfg.Delivery.Timeout)
 	}
-	return status, s.redact(err)
+	a.err = s.redact(a.err)
+	return a
 }
 
 func (s *sink) write(ctx context.Context, u sidetrack.Unit) (err error) {
@@ -45,14 +56,28 @@ func (s *sink) write(ctx context.Context, u sidetrack.Unit) (err error) {
 	return s.spec.Writer.Write(ctx, u)
 }
 
-func (s *sink) send(ctx context.Context, u sidetrack.Unit) (int, error) {
-	req, err := s.build(ctx, u)
+func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
+	made, err := s.generate(u)
+	if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
+		a.out = partial.Failed
+		if made == nil {
+			return // nothing is left to send
+		}
+		u.Events = without(u.Events, a.out)
+	} else if err != nil {
+		a.err = err
+		return
+	}
+	a.notes = made.Notes
+	req, err := build(ctx, made)
 	if err != nil {
-		return 0, err
+		a.err = err
+		return
 	}
 	resp, err := s.p.cfg.Client.Do(req)
 	if err != nil {
-		return 0, err
+		a.err = err
+		return
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, sidetrack.MaxResponseBytes))
@@ -60,7 +85,17 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit) (int, error) {
 		// The status alone says that it arrived; the rest of the answer is only talk.
 		s.log.Debug("answer cut short", "status", resp.StatusCode)
 	}
-	return resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
+	a.status, a.err = resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
+}
+
+func without(events []*sidetrack.Event, out map[int]error) []*sidetrack.Event {
+	var rest []*sidetrack.Event
+	for i, e := range events {
+		if out[i] == nil {
+			rest = append(rest, e)
+		}
+	}
+	return rest
 }
 
 func (s *sink) classify(u sidetrack.Unit, r *sidetrack.Response) (err error) {
@@ -71,31 +106,38 @@ func (s *sink) classify(u sidetrack.Unit, r *sidetrack.Response) (err error) {
 	return s.spec.Classify(u, r)
 }
 
-// generate calls the generator and checks what it made against the sink's limits.
+// generate calls the generator and checks what it made against the sink's limits. A
+// *sidetrack.PartialError comes with a request unless every event of the unit is left out.
 func (s *sink) generate(u sidetrack.Unit) (req *sidetrack.Request, err error) {
 	defer func() {
-		if err != nil && !errors.Is(err, errTooLarge) {
+		_, partial := errors.AsType[*sidetrack.PartialError](err)
+		if err != nil && !partial && !errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", errUnbuildable, err)
 		}
 	}()
 	defer recoverTo(&err)
 	req, err = s.spec.Generator.Request(u)
-	switch {
-	case err != nil:
+	left := len(u.Events)
+	if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
+		left = len(without(u.Events, partial.Failed))
+		if left == len(u.Events) {
+			return nil, errors.New("generator returned an empty partial error")
+		}
+	} else if err != nil {
 		return nil, err
-	case req == nil:
+	}
+	switch {
+	case req == nil && left == 0:
+		return nil, err
+	case req == nil || left == 0:
 		return nil, errors.New("generator returned no request")
 	case s.spec.MaxBytes > 0 && len(req.Body) > s.spec.MaxBytes:
 		return nil, fmt.Errorf("%w: body is %d bytes, at most %d", errTooLarge, len(req.Body), s.spec.MaxBytes)
 	}
-	return req, nil
+	return req, err
 }
 
-func (s *sink) build(ctx context.Context, u sidetrack.Unit) (*http.Request, error) {
-	req, err := s.generate(u)
-	if err != nil {
-		return nil, err
-	}
+func build(ctx context.Context, req *sidetrack.Request) (*http.Request, error) {
 	hr, err := http.NewRequestWithContext(ctx, req.MethodOrPost(), req.URL, bytes.NewReader(req.Body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnbuildable, err)

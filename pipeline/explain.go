@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -46,6 +47,7 @@ type SinkExplanation struct {
 	Missing    []string         `json:"missing,omitempty"` // purposes that are not granted
 	Error      string           `json:"error,omitempty"`
 	Processors []Step           `json:"processors,omitempty"`
+	Notes      []string         `json:"notes,omitempty"`   // what the sink changes or leaves out
 	Request    *Preview         `json:"request,omitempty"` // of an HTTP sink, secrets masked
 	Output     string           `json:"output,omitempty"`  // of a writer
 }
@@ -118,7 +120,13 @@ func (s *sink) explain(ctx context.Context, v verdict) SinkExplanation {
 		}
 		return x
 	}
-	if err := s.preview(e, &x); err != nil {
+	err = s.preview(e, &x)
+	if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
+		err = partial.Failed[0]
+	}
+	if why, ok := sidetrack.DropReason(err); ok {
+		x.Column, x.Reason = Dropped, why
+	} else if err != nil {
 		x.Column, x.Reason, x.Error = Dead, sidetrack.ReasonUnbuildable, s.redact(err).Error()
 	}
 	return x
@@ -153,6 +161,9 @@ func (s *sink) preview(e *sidetrack.Event, x *SinkExplanation) (err error) {
 		pr.URL = s.mask(u.Redacted())
 	}
 	x.Request = pr
+	for _, n := range req.Notes {
+		x.Notes = append(x.Notes, s.mask(n.String()))
+	}
 	return nil
 }
 

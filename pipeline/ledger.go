@@ -26,6 +26,9 @@ const (
 	Expired   Column = "expired"   // sink: too old to deliver
 )
 
+// noted counts notes beside the columns: they are about events that were delivered.
+const noted Column = "noted"
+
 // Ledger is a consistent-enough snapshot: columns are read one after another, so
 // sums are exact only while nothing moves.
 type Ledger struct {
@@ -49,8 +52,9 @@ type SinkLedger struct {
 	Withheld  map[sidetrack.Reason]int64 `json:"withheld,omitempty"`
 	Dead      map[sidetrack.Reason]int64 `json:"dead,omitempty"`
 	Expired   map[sidetrack.Reason]int64 `json:"expired,omitempty"`
-	Pending   int64                      `json:"pending"` // queued, in flight or parked
-	State     string                     `json:"state"`   // "ok", "breaker open", "throttled" or "misconfigured"
+	Noted     map[sidetrack.Reason]int64 `json:"noted,omitempty"` // what the sink changed or left out of delivered events, by rule
+	Pending   int64                      `json:"pending"`         // queued, in flight or parked
+	State     string                     `json:"state"`           // "ok", "breaker open", "throttled" or "misconfigured"
 }
 
 type cell struct {
@@ -139,6 +143,7 @@ func (p *Pipeline) Ledger() Ledger {
 			Withheld:  s.tally.reasons(Withheld),
 			Dead:      s.tally.reasons(Dead),
 			Expired:   s.tally.reasons(Expired),
+			Noted:     s.tally.reasons(noted),
 		}
 		if lost := s.lost.Load(); lost > 0 {
 			if row.Expired == nil {

@@ -19,44 +19,77 @@ func (w *window) settle(r result) {
 		return
 	}
 	w.inFlight--
-	u, now := r.unit, time.Now()
-	u.status = r.status
-	class, after := sidetrack.ClassOf(r.err)
-	canceled := errors.Is(r.err, context.Canceled) && w.attempts.Err() != nil
-	partial, isPartial := errors.AsType[*sidetrack.PartialError](r.err)
+	u, now, err := r.unit, time.Now(), r.answer.err
+	u.status = r.answer.status
+	if len(r.answer.out) > 0 {
+		if u = w.leaveOut(u, r.answer.out, now); u == nil {
+			r.done(errNoVerdict)
+			return
+		}
+	}
+	class, after := sidetrack.ClassOf(err)
+	canceled := errors.Is(err, context.Canceled) && w.attempts.Err() != nil
+	partial, isPartial := errors.AsType[*sidetrack.PartialError](err)
 	switch {
-	case r.err == nil:
+	case err == nil:
 		r.done(nil)
+		w.note(r.answer.notes)
 		w.delivered(u, now)
 	case canceled:
 		r.done(errNoVerdict) // a shutdown: the bus keeps it
-	case errors.Is(r.err, errUnbuildable), errors.Is(r.err, errTooLarge):
+	case errors.Is(err, errUnbuildable), errors.Is(err, errTooLarge):
 		r.done(errNoVerdict)
-		w.failed(u, r.err, now)
+		w.failed(u, err, now)
 		w.isolate(u, sidetrack.ReasonUnbuildable)
 	case isPartial:
 		r.done(nil)
+		w.note(r.answer.notes)
 		w.partial(u, partial, now)
 	case class == sidetrack.Rejected:
 		r.done(nil) // the backend is well, the unit is not
-		w.failed(u, r.err, now)
+		w.failed(u, err, now)
 		w.isolate(u, sidetrack.ReasonRejected)
 	case class == sidetrack.Throttled:
 		r.done(errNoVerdict)
-		w.pause(conditionThrottled, after, r.err, now)
+		w.pause(conditionThrottled, after, err, now)
 		w.putBack(u)
 	case class == sidetrack.Misconfigured:
 		r.done(errNoVerdict)
-		w.pause(conditionMisconfigured, misconfiguredPause, r.err, now)
+		w.pause(conditionMisconfigured, misconfiguredPause, err, now)
 		w.putBack(u)
 	default:
-		w.failed(u, r.err, now)
+		w.failed(u, err, now)
 		if u.suspect = u.suspect || w.succeeded.After(u.firstFail); u.suspect {
 			r.done(errNoVerdict)
 		} else {
-			r.done(r.err)
+			r.done(err)
 		}
 		w.retry(u, now)
+	}
+}
+
+// leaveOut settles the events that the generator left out and returns the others, nil when
+// there are none.
+func (w *window) leaveOut(u *unit, out map[int]error, now time.Time) *unit {
+	for i := range u.items {
+		if out[i] == nil {
+			continue
+		}
+		one := u.only(func(j int) bool { return i == j })
+		w.failed(one, w.s.redact(out[i]), now)
+		w.isolate(one, sidetrack.ReasonUnbuildable)
+	}
+	rest := u.only(func(i int) bool { return out[i] == nil })
+	if len(rest.items) == 0 {
+		return nil
+	}
+	return rest
+}
+
+// note counts what a request that arrived does not say as its events did.
+func (w *window) note(notes []sidetrack.Note) {
+	for _, n := range notes {
+		w.s.tally.add(noted, n.Rule, 1)
 	}
 }
 
@@ -147,11 +180,15 @@ func (w *window) split(u *unit) {
 }
 
 // isolate finds the events of a unit that can never be delivered: by halves, until
-// one event is left, which becomes a dead letter.
+// one event is left, which becomes a dead letter unless the generator drops it on purpose.
 func (w *window) isolate(u *unit, reason sidetrack.Reason) {
 	if len(u.items) > 1 {
 		a, b := u.halves()
 		w.now = append(w.now, a, b)
+		return
+	}
+	if why, ok := sidetrack.DropReason(u.lastErr); ok {
+		w.end(u.items[0], Dropped, why, nil)
 		return
 	}
 	u.dead = &verdictDead{reason: reason}

@@ -42,9 +42,9 @@ type window struct {
 type result struct {
 	kind   resultKind
 	unit   *unit
-	at     time.Time // when the attempt began
-	status int
-	err    error
+	at     time.Time   // when the attempt began
+	answer answer      // of an attempt
+	err    error       // of a write to the bus
 	done   func(error) // tells the breaker
 }
 
@@ -153,8 +153,7 @@ func (w *window) launch(u *unit, now time.Time, done func(error)) {
 	w.inFlight++
 	view := u.view(now)
 	go func() {
-		status, err := w.s.attempt(w.attempts, view)
-		w.results <- result{unit: u, at: now, status: status, err: err, done: done}
+		w.results <- result{unit: u, at: now, answer: w.s.attempt(w.attempts, view), done: done}
 	}()
 }
 

@@ -70,6 +70,9 @@ func printSink(w io.Writer, s pipeline.SinkExplanation) {
 	if s.Error != "" {
 		fmt.Fprintf(w, "  %s\n", s.Error)
 	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(w, "  note: %s\n", n)
+	}
 	for _, step := range s.Processors {
 		printSteps(w, "  own processor", []pipeline.Step{step})
 	}

@@ -46,6 +46,7 @@ func printLedger(w io.Writer, l pipeline.Ledger) {
 		rows("withheld", s.Withheld)
 		rows("dead", s.Dead)
 		rows("expired", s.Expired)
+		rows("noted", s.Noted)
 		if s.Pending > 0 {
 			row(1, "pending", s.Pending)
 		}
