@@ -17,7 +17,8 @@ type Registry struct {
 // Factory makes components of one kind and name.
 type Factory[T any] struct {
 	Name       string
-	IntakeOnly bool // processors: needs the request, so it cannot run on the bus
+	IntakeOnly bool     // processors: needs the request, so it cannot run on the bus
+	Paths      []string // decoders: where they are served by default, see Mount
 
 	config func() any
 	build  func(any) (T, error)
@@ -72,9 +73,22 @@ func AddSource[C any](r *Registry, name string, defaults func() C, build func(C)
 	add(&r.sources, factory(name, defaults, build))
 }
 
-// AddDecoder registers a wire protocol of the collector.
-func AddDecoder[C any](r *Registry, name string, defaults func() C, build func(C) (Decoder, error)) {
-	add(&r.decoders, factory(name, defaults, build))
+// DecoderOption declares something about a decoder.
+type DecoderOption func(*Factory[Decoder])
+
+// Paths declares where the clients of a protocol send, as patterns of http.ServeMux without a
+// host: "POST /v1/batch", "/g/collect".
+func Paths(patterns ...string) DecoderOption {
+	return func(f *Factory[Decoder]) { f.Paths = append(f.Paths, patterns...) }
+}
+
+// AddDecoder registers a wire protocol of the collector. "at" is no key of C: it is the collector's, see Mount.
+func AddDecoder[C any](r *Registry, name string, defaults func() C, build func(C) (Decoder, error), opts ...DecoderOption) {
+	f := factory(name, defaults, build)
+	for _, o := range opts {
+		o(&f)
+	}
+	add(&r.decoders, f)
 }
 
 // ProcessorOption declares something about a processor.

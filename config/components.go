@@ -68,6 +68,7 @@ func (b *builder) typed(n *node, path, what string, types, engine []string) (typ
 func (b *builder) otherKind(name, not string) string {
 	for kind, names := range map[string][]string{
 		"sink": typeNames(b.reg.Sinks()), "source": typeNames(b.reg.Sources()), "processor": typeNames(b.reg.Processors()),
+		"decoder": typeNames(b.reg.Decoders()),
 	} {
 		if kind != not && slices.Contains(names, name) {
 			return kind

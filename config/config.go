@@ -82,6 +82,7 @@ func Parse(name string, data []byte, reg *sidetrack.Registry, env func(string) (
 		return nil, d.err(name)
 	}
 	b := &builder{decoder: d, reg: reg, config: &Config{Name: name}}
+	d.mounts = b.decoders
 	for _, o := range opts {
 		o(b)
 	}

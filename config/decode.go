@@ -20,7 +20,8 @@ import (
 // value that is wrong leaves its field as it was.
 type decoder struct {
 	problems
-	env func(string) (string, bool)
+	env    func(string) (string, bool)
+	mounts func(n *node, v reflect.Value, path string) bool // fills sidetrack.Mounts
 }
 
 var (
@@ -30,6 +31,7 @@ var (
 	moneyType       = reflect.TypeFor[sidetrack.Money]()
 	purposeType     = reflect.TypeFor[sidetrack.Purpose]()
 	stateType       = reflect.TypeFor[sidetrack.State]()
+	mountsType      = reflect.TypeFor[sidetrack.Mounts]()
 )
 
 // decode reports whether v could be filled without a problem.
@@ -37,6 +39,8 @@ func (d *decoder) decode(n *node, v reflect.Value, path string) bool {
 	switch v.Type() {
 	case durationType, moneyType, purposeType, stateType:
 		return d.special(n, v, path)
+	case mountsType:
+		return d.mounts(n, v, path)
 	}
 	if v.Kind() != reflect.Pointer && v.CanAddr() && v.Addr().Type().Implements(textUnmarshaler) {
 		return d.text(n, v, path)

@@ -49,6 +49,7 @@ type node struct {
 	items  []*node   // list
 	fields []field   // mapping, in the order of the file, keys are unique
 	weight int       // number of nodes with aliases expanded
+	beside []string  // keys taken out of fields already, for hints
 }
 
 type field struct {

@@ -47,7 +47,7 @@ func (d *decoder) record(n *node, v reflect.Value, path string) bool {
 	if !d.isMapping(n, path) {
 		return false
 	}
-	return d.fields(n, n.fields, v, path, nil)
+	return d.fields(n, n.fields, v, path, n.beside)
 }
 
 // fields fills a struct from some fields of n, then asks its Validate method, if it has

@@ -36,6 +36,9 @@ type CollectorConfig struct {
 	StoreTimeout time.Duration `yaml:"store_timeout"`
 	// RetryAfter is what a refused client is told to wait, in whole seconds. 0: 5 s.
 	RetryAfter time.Duration `yaml:"retry_after"`
+	// Decoders are the wire protocols served. What is listed is served and nothing else; default: json at
+	// /collect and pixel at /pixel.gif.
+	Decoders sidetrack.Mounts `yaml:"decoders"`
 	// Logger gets what went wrong inside, never payloads or addresses. nil: nothing is logged.
 	Logger *slog.Logger `yaml:"-"`
 }
@@ -47,13 +50,12 @@ const (
 	defaultRetryAfter   = 5 * time.Second
 )
 
-// Collector takes events over HTTP:
+// Collector takes events over HTTP, unless CollectorConfig.Decoders says otherwise:
 //
 //	POST /collect    one event, an array, {"batch": […]} or one event a line, as JSON; gzip and deflate
 //	GET /pixel.gif   a page view as query parameters
-//	GET /healthz     200 while the process serves
 //
-// and what Mount adds. One stored event is answered 204, several 200 with
+// and what Mount adds. GET /healthz answers 200 while the process serves. One stored event is answered 204, several 200 with
 // {"accepted": n, "errors": [{"index", "field", "message"}]}. Nothing stored is 4xx when
 // the request is at fault, and 503 with Retry-After when it may be sent again.
 //
@@ -95,12 +97,13 @@ func NewCollector(out sidetrack.Emitter, cfg CollectorConfig) (*Collector, error
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.mux.Handle("POST /collect", c.decoding(NewNative()))
-	c.mux.Handle("GET /pixel.gif", c.decoding(pixel{}))
 	c.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
 	})
+	if err := c.mountAll(cfg.Decoders); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -110,18 +113,6 @@ func orDefault[T comparable](v, otherwise T) T {
 		return otherwise
 	}
 	return v
-}
-
-// Mount serves another wire protocol at a pattern of http.ServeMux, such as "POST /v1/batch"
-// or "/g/collect". It must not be called while requests are served.
-func (c *Collector) Mount(pattern string, d sidetrack.Decoder) (err error) {
-	defer func() { // ServeMux panics on bad patterns and conflicts
-		if p := recover(); p != nil {
-			err = fmt.Errorf("sources: mount %q: %v", pattern, p)
-		}
-	}()
-	c.mux.Handle(pattern, c.decoding(d))
-	return nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -147,8 +138,8 @@ func (c *Collector) recoverPanic(w http.ResponseWriter) {
 	c.writeError(w, errors.New("panic"))
 }
 
-// decoding serves one wire protocol.
-func (c *Collector) decoding(d sidetrack.Decoder) http.Handler {
+// decoding serves one wire protocol, called name in the log.
+func (c *Collector) decoding(name string, d sidetrack.Decoder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost { // whose answers nobody caches
 			w.Header().Set("Cache-Control", "no-store")
@@ -164,7 +155,7 @@ func (c *Collector) decoding(d sidetrack.Decoder) http.Handler {
 		decoded, err := d.Decode(r)
 		if err != nil {
 			if statusOf(err) == http.StatusInternalServerError {
-				c.log.Error("collector: decoder failed", "decoder", fmt.Sprintf("%T", d), "type", fmt.Sprintf("%T", err))
+				c.log.Error("collector: decoder failed", "decoder", name, "type", fmt.Sprintf("%T", err))
 			}
 			c.writeError(w, err)
 			return

@@ -35,8 +35,6 @@ type HTTPConfig struct {
 
 	// OnListen is told the actual address before the first request is served.
 	OnListen func(net.Addr) `yaml:"-"`
-	// Mounts are further wire protocols by pattern, see Collector.Mount.
-	Mounts map[string]sidetrack.Decoder `yaml:"-"`
 }
 
 // DefaultHTTPConfig returns the values that hold where the configuration is silent.
@@ -79,29 +77,16 @@ func NewHTTP(cfg HTTPConfig) (sidetrack.Source, error) {
 		return nil, errors.New("sources: http: timeouts and max_header must not be negative")
 	}
 	s := &httpSource{cfg: cfg}
-	if _, err := s.collector(nil); err != nil { // what is wrong shows at load, not at start
+	if _, err := NewCollector(nil, cfg.CollectorConfig); err != nil { // what is wrong shows at load, not at start
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *httpSource) collector(out sidetrack.Emitter) (*Collector, error) {
-	c, err := NewCollector(out, s.cfg.CollectorConfig)
-	if err != nil {
-		return nil, err
-	}
-	for pattern, d := range s.cfg.Mounts {
-		if err := c.Mount(pattern, d); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
 // Run implements sidetrack.Source. When ctx ends it stops listening, answers the requests in flight
 // and returns nil; requests that take longer than ShutdownTimeout are cut off.
 func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
-	c, err := s.collector(out)
+	c, err := NewCollector(out, s.cfg.CollectorConfig)
 	if err != nil {
 		return err
 	}

@@ -221,10 +221,11 @@ func TestHTTPHostileRequests(t *testing.T) {
 // TestHTTPLogsNoAddress provokes net/http's own log lines.
 func TestHTTPLogsNoAddress(t *testing.T) {
 	var log lockedBuffer
-	cfg := HTTPConfig{Mounts: map[string]sidetrack.Decoder{
-		"/panics": decoder(func(*http.Request) (sidetrack.Decoded, error) { panic("for " + sentinel) }),
-		"/aborts": decoder(func(*http.Request) (sidetrack.Decoded, error) { panic(http.ErrAbortHandler) }),
-	}}
+	var cfg HTTPConfig
+	cfg.Decoders = sidetrack.Mounts{
+		{Name: "panics", Paths: []string{"/panics"}, Decoder: decoder(func(*http.Request) (sidetrack.Decoded, error) { panic("for " + sentinel) })},
+		{Name: "aborts", Paths: []string{"/aborts"}, Decoder: decoder(func(*http.Request) (sidetrack.Decoded, error) { panic(http.ErrAbortHandler) })},
+	}
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	addr, _ := listen(t, &fake{}, cfg)
 	for path, want := range map[string]int{"/panics": 500, "/aborts": 0} {
@@ -300,11 +301,13 @@ func TestHTTPConfigErrors(t *testing.T) {
 		return c
 	}
 	for name, cfg := range map[string]HTTPConfig{
-		"listen":   bad(func(c *HTTPConfig) { c.Listen = "8080" }),
-		"timeout":  bad(func(c *HTTPConfig) { c.ReadTimeout = -1 }),
-		"header":   bad(func(c *HTTPConfig) { c.MaxHeader = -1 }),
-		"proxy":    bad(func(c *HTTPConfig) { c.TrustedProxies = []string{"x"} }),
-		"conflict": bad(func(c *HTTPConfig) { c.Mounts = map[string]sidetrack.Decoder{"POST /collect": NewNative()} }),
+		"listen":  bad(func(c *HTTPConfig) { c.Listen = "8080" }),
+		"timeout": bad(func(c *HTTPConfig) { c.ReadTimeout = -1 }),
+		"header":  bad(func(c *HTTPConfig) { c.MaxHeader = -1 }),
+		"proxy":   bad(func(c *HTTPConfig) { c.TrustedProxies = []string{"x"} }),
+		"conflict": bad(func(c *HTTPConfig) {
+			c.Decoders = sidetrack.Mounts{{Name: "a", Paths: []string{"GET /healthz"}, Decoder: decoder(nil)}}
+		}),
 	} {
 		if _, err := NewHTTP(cfg); err == nil {
 			t.Errorf("%s: no error", name)

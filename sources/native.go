@@ -22,9 +22,18 @@ const MaxElements = 5000
 // content type, because beacons send text/plain and others lie.
 type native struct{ buffers sync.Pool }
 
-// NewNative returns the decoder of sidetrack's own JSON, which the collector serves at /collect.
-func NewNative() sidetrack.Decoder {
-	return &native{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+// JSONConfig configures the decoder of sidetrack's own JSON.
+type JSONConfig struct{}
+
+// Where the collector's own decoders are served by default.
+const (
+	JSONPath  = "POST /collect"
+	PixelPath = "GET /pixel.gif"
+)
+
+// NewJSON returns the decoder of sidetrack's own JSON.
+func NewJSON(JSONConfig) (sidetrack.Decoder, error) {
+	return &native{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}, nil
 }
 
 // maxPooled is the largest buffer kept for the next request.

@@ -17,6 +17,13 @@ const maxPixelParams = 100
 // and p.<name> for custom parameters, which are strings.
 type pixel struct{}
 
+// PixelConfig configures the decoder of image requests.
+type PixelConfig struct{}
+
+// NewPixel returns the decoder of image requests: a page view as query parameters, for pages without
+// scripts and for mail.
+func NewPixel(PixelConfig) (sidetrack.Decoder, error) { return pixel{}, nil }
+
 // gif is a transparent image of one pixel.
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 

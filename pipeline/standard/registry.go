@@ -18,6 +18,9 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSource(r, "http", sources.DefaultHTTPConfig, sources.NewHTTP)
 	sidetrack.AddSource(r, "accesslog", nil, sources.NewAccessLog)
 
+	sidetrack.AddDecoder(r, "json", nil, sources.NewJSON, sidetrack.Paths(sources.JSONPath))
+	sidetrack.AddDecoder(r, "pixel", nil, sources.NewPixel, sidetrack.Paths(sources.PixelPath))
+
 	sidetrack.AddProcessor(r, "consent", processors.ConsentDefaults, processors.NewConsent, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "visitor", processors.VisitorDefaults, processors.NewVisitor, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "anonymize_ip", processors.AnonymizeIPDefaults, processors.NewAnonymizeIP, sidetrack.IntakeOnly())
