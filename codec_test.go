@@ -146,6 +146,10 @@ func genEvent(t *rapid.T) *sidetrack.Event {
 			e.Ecommerce.Items = append(e.Ecommerce.Items, it)
 		}
 	}
+	if rapid.Bool().Draw(t, "user data") {
+		e.UserData = &sidetrack.UserData{Emails: rapid.SliceOfN(rapid.Just("h"), 1, 3).Draw(t, "emails"), Addresses: []sidetrack.AddressData{{City: opt("city"), Street: "s"}}}
+	}
+	e.Network = sidetrack.Network{City: opt("place"), Continent: opt("m49")}
 	value := rapid.Custom(func(t *rapid.T) any {
 		switch rapid.IntRange(0, 5).Draw(t, "kind") {
 		case 0:
@@ -271,31 +275,36 @@ func TestValidate(t *testing.T) {
 	}
 	inf := math.Inf(1)
 	for want, edit := range map[string]func(e *sidetrack.Event){
-		"name: is missing":                     func(e *sidetrack.Event) { e.Name = "" },
-		"name: is longer":                      func(e *sidetrack.Event) { e.Name = long },
-		"name: must not contain control":       func(e *sidetrack.Event) { e.Name = "a\x00b" },
-		"message_id: is longer":                func(e *sidetrack.Event) { e.MessageID = long },
-		"site: is not valid UTF-8":             func(e *sidetrack.Event) { e.Site = "\xff" },
-		"time: is before":                      func(e *sidetrack.Event) { e.Time = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"time: is more than":                   func(e *sidetrack.Event) { e.Time = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"page.url: must be absolute":           func(e *sidetrack.Event) { e.Page.URL = "/cart" },
-		"page.url: is longer":                  func(e *sidetrack.Event) { e.Page.URL = "https://" + long },
-		"page.referrer: must not contain":      func(e *sidetrack.Event) { e.Page.Referrer = "https://a\r\nX: y" },
-		"page.title: is longer":                func(e *sidetrack.Event) { e.Page.Title = long },
-		"device.user_agent: must not contain":  func(e *sidetrack.Event) { e.Device.UserAgent = "a\x1b[0m" },
-		"device.hints.x: is longer":            func(e *sidetrack.Event) { e.Device.Hints = map[string]string{"x": long} },
-		"ecommerce.currency: must be three":    func(e *sidetrack.Event) { e.Ecommerce.Currency = "eur" },
-		"ecommerce.value: must not be neg":     func(e *sidetrack.Event) { e.Ecommerce.Value = -1 },
-		"ecommerce.items[1].price: must not":   func(e *sidetrack.Event) { e.Ecommerce.Items[1].Price = -1 },
-		"ecommerce.items[0].quantity: must be": func(e *sidetrack.Event) { e.Ecommerce.Items[0].Quantity = inf },
-		"ecommerce.items: has more":            func(e *sidetrack.Event) { e.Ecommerce.Items = make([]sidetrack.Item, 201) },
-		"params.a: must be a finite":           func(e *sidetrack.Event) { e.Params["a"] = inf },
-		"params.a: is longer":                  func(e *sidetrack.Event) { e.Params["a"] = long },
-		"params.a[0][0]":                       func(e *sidetrack.Event) { e.Params["a"] = deep },
-		"params: has more than":                func(e *sidetrack.Event) { e.Params = many },
-		"user_properties.a.b: is not valid":    func(e *sidetrack.Event) { e.UserProperties = map[string]any{"a": map[string]any{"b": "\xff"}} },
-		"marks: has more than":                 func(e *sidetrack.Event) { e.Marks = make([]string, 33) },
-		"timing.value_msec: must not":          func(e *sidetrack.Event) { e.Timing = &sidetrack.Duration{Value: -time.Second} },
+		"name: is missing":                                  func(e *sidetrack.Event) { e.Name = "" },
+		"name: is longer":                                   func(e *sidetrack.Event) { e.Name = long },
+		"name: must not contain control":                    func(e *sidetrack.Event) { e.Name = "a\x00b" },
+		"message_id: is longer":                             func(e *sidetrack.Event) { e.MessageID = long },
+		"site: is not valid UTF-8":                          func(e *sidetrack.Event) { e.Site = "\xff" },
+		"time: is before":                                   func(e *sidetrack.Event) { e.Time = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"time: is more than":                                func(e *sidetrack.Event) { e.Time = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"page.url: must be absolute":                        func(e *sidetrack.Event) { e.Page.URL = "/cart" },
+		"page.url: is longer":                               func(e *sidetrack.Event) { e.Page.URL = "https://" + long },
+		"page.referrer: must not contain":                   func(e *sidetrack.Event) { e.Page.Referrer = "https://a\r\nX: y" },
+		"page.title: is longer":                             func(e *sidetrack.Event) { e.Page.Title = long },
+		"device.user_agent: must not contain":               func(e *sidetrack.Event) { e.Device.UserAgent = "a\x1b[0m" },
+		"device.hints.x: is longer":                         func(e *sidetrack.Event) { e.Device.Hints = map[string]string{"x": long} },
+		"ecommerce.currency: must be three":                 func(e *sidetrack.Event) { e.Ecommerce.Currency = "eur" },
+		"ecommerce.value: must not be neg":                  func(e *sidetrack.Event) { e.Ecommerce.Value = -1 },
+		"ecommerce.items[1].price: must not":                func(e *sidetrack.Event) { e.Ecommerce.Items[1].Price = -1 },
+		"ecommerce.items[0].quantity: must be":              func(e *sidetrack.Event) { e.Ecommerce.Items[0].Quantity = inf },
+		"ecommerce.items: has more":                         func(e *sidetrack.Event) { e.Ecommerce.Items = make([]sidetrack.Item, 201) },
+		"params.a: must be a finite":                        func(e *sidetrack.Event) { e.Params["a"] = inf },
+		"params.a: is longer":                               func(e *sidetrack.Event) { e.Params["a"] = long },
+		"params.a[0][0]":                                    func(e *sidetrack.Event) { e.Params["a"] = deep },
+		"params: has more than":                             func(e *sidetrack.Event) { e.Params = many },
+		"user_properties.a.b: is not valid":                 func(e *sidetrack.Event) { e.UserProperties = map[string]any{"a": map[string]any{"b": "\xff"}} },
+		"marks: has more than":                              func(e *sidetrack.Event) { e.Marks = make([]string, 33) },
+		"user_data.sha256_email_address: must be a SHA-256": func(e *sidetrack.Event) { e.UserData = &sidetrack.UserData{Emails: []string{"jane@shop.example"}} },
+		"user_data.address[1].sha256_street: must be": func(e *sidetrack.Event) {
+			e.UserData = &sidetrack.UserData{Addresses: []sidetrack.AddressData{{City: "wien"}, {Street: "Main Street 1"}}}
+		},
+		"user_data: has more than":    func(e *sidetrack.Event) { e.UserData = &sidetrack.UserData{Phones: make([]string, 11)} },
+		"timing.value_msec: must not": func(e *sidetrack.Event) { e.Timing = &sidetrack.Duration{Value: -time.Second} },
 	} {
 		e := valid()
 		edit(e)

@@ -49,6 +49,7 @@ type Event struct {
 	Exception *Failure   // nil: none
 	Timing    *Duration  // nil: none
 	Social    *Social    // nil: none
+	UserData  *UserData  // hashes of what a signed-in visitor entrusted to the site; nil: none
 
 	// Params are custom parameters and UserProperties custom properties of the user.
 	// A value is a string, bool, int64, float64, nil, []any or map[string]any of
@@ -107,10 +108,12 @@ type Device struct {
 
 // Network is what is left of the address once it was made anonymous.
 type Network struct {
-	IP      string // anonymized address; never the full one unless the config keeps it by name
-	Country string // ISO 3166-1 alpha-2
-	Region  string // ISO 3166-2
-	City    string
+	IP           string // anonymized address; never the full one unless the config keeps it by name
+	Country      string // ISO 3166-1 alpha-2
+	Region       string // ISO 3166-2
+	City         string
+	Continent    string // UN M49, such as 150 for Europe
+	Subcontinent string // UN M49, such as 155 for Western Europe
 }
 
 // Campaign is how the visitor came: utm_* parameters and click ids of the page.
@@ -246,6 +249,7 @@ func (e *Event) Clone() *Event {
 	c.Exception = clonePtr(e.Exception)
 	c.Timing = clonePtr(e.Timing)
 	c.Social = clonePtr(e.Social)
+	c.UserData = e.UserData.clone()
 	return &c
 }
 

@@ -91,6 +91,8 @@ func (d *decoder) event(e *Event) error {
 			return optional(&e.Timing, d.timing)
 		case "social":
 			return optional(&e.Social, d.social)
+		case "user_data":
+			return optional(&e.UserData, d.userData)
 		case "params":
 			return d.params(&e.Params)
 		case "user_properties":
@@ -208,6 +210,10 @@ func (d *decoder) network(n *Network) error {
 			return d.text(&n.Region)
 		case "city":
 			return d.text(&n.City)
+		case "continent":
+			return d.text(&n.Continent)
+		case "subcontinent":
+			return d.text(&n.Subcontinent)
 		}
 		return d.skip()
 	})

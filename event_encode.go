@@ -62,6 +62,9 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 		w.text("target", e.Social.Target)
 		w.b = append(w.b, '}')
 	}
+	if e.UserData != nil {
+		w.userData(e.UserData)
+	}
 	w.params("params", e.Params)
 	w.params("user_properties", e.UserProperties)
 	w.texts("marks", e.Marks)
@@ -341,6 +344,8 @@ func (w *jsonWriter) network(n *Network) {
 	w.text("country", n.Country)
 	w.text("region", n.Region)
 	w.text("city", n.City)
+	w.text("continent", n.Continent)
+	w.text("subcontinent", n.Subcontinent)
 	w.end(mark)
 }
 

@@ -51,6 +51,11 @@ func (e *Event) Validate(now time.Time) error {
 			return inside(err, "ecommerce")
 		}
 	}
+	if e.UserData != nil {
+		if err := e.UserData.validate(); err != nil {
+			return inside(err, "user_data")
+		}
+	}
 	if err := validateParams(e.Params, 1); err != nil {
 		return inside(err, "params")
 	}
@@ -123,6 +128,7 @@ func (e *Event) validateTexts() error {
 		{"page.title", p.Title}, {"device.encoding", d.Encoding}, {"device.category", d.Category}, {"device.os", d.OS}, {"device.os_version", d.OSVersion},
 		{"device.browser", d.Browser}, {"device.browser_version", d.BrowserVer}, {"device.brand", d.Brand}, {"device.model", d.Model},
 		{"network.region", n.Region}, {"network.city", n.City},
+		{"network.continent", n.Continent}, {"network.subcontinent", n.Subcontinent},
 		{"campaign.id", c.ID}, {"campaign.source", c.Source}, {"campaign.medium", c.Medium}, {"campaign.name", c.Name}, {"campaign.term", c.Term},
 		{"campaign.content", c.Content}, {"campaign.platform", c.Platform}, {"campaign.format", c.Format}, {"campaign.tactic", c.Tactic},
 		{"app.name", a.Name}, {"app.id", a.ID}, {"app.version", a.Version}, {"app.installer_id", a.InstallerID}, {"app.screen", a.Screen},

@@ -66,6 +66,9 @@ func (c *consent) Process(_ context.Context, e *sidetrack.Event) error {
 	if c.cfg.Unknown == "granted" {
 		e.Consent = e.Consent.Restrict(sidetrack.GrantAll("default"))
 	}
+	if e.Consent.Get(sidetrack.AdUserData) == sidetrack.Denied {
+		e.UserData = nil // nobody may have it: it is not even stored
+	}
 	return nil
 }
 

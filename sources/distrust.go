@@ -48,7 +48,7 @@ func maskTexts(e *sidetrack.Event, own string) {
 		&v.ClientID, &v.UserID, &v.SessionID, &v.AppInstanceID,
 		&p.URL, &p.Path, &p.Route, &p.Title, &p.Referrer,
 		&d.UserAgent, &d.Language, &d.Screen, &d.Viewport, &d.Encoding, &d.Category, &d.OS, &d.OSVersion, &d.Browser, &d.BrowserVer, &d.Brand, &d.Model,
-		&n.Country, &n.Region, &n.City,
+		&n.Country, &n.Region, &n.City, &n.Continent, &n.Subcontinent,
 		&c.ID, &c.Source, &c.Medium, &c.Name, &c.Term, &c.Content, &c.Platform, &c.Format, &c.Tactic,
 		&a.Name, &a.ID, &a.Version, &a.InstallerID, &a.Screen,
 	)
@@ -61,9 +61,7 @@ func maskTexts(e *sidetrack.Event, own string) {
 			it := &s.Items[i]
 			mask(own, &it.ID, &it.Name, &it.Brand, &it.Variant, &it.Coupon, &it.ListID, &it.ListName, &it.LocationID, &it.Affil)
 			maskPromotion(own, &it.Promotion)
-			for j := range it.Categories {
-				mask(own, &it.Categories[j])
-			}
+			maskList(own, it.Categories)
 		}
 	}
 	if e.Exception != nil {
@@ -75,10 +73,24 @@ func maskTexts(e *sidetrack.Event, own string) {
 	if s := e.Social; s != nil {
 		mask(own, &s.Network, &s.Action, &s.Target)
 	}
+	if u := e.UserData; u != nil {
+		maskList(own, u.Emails)
+		maskList(own, u.Phones)
+		for i := range u.Addresses {
+			a := &u.Addresses[i]
+			mask(own, &a.FirstName, &a.LastName, &a.Street, &a.City, &a.Region, &a.PostalCode, &a.Country)
+		}
+	}
 }
 
 func maskPromotion(own string, p *sidetrack.Promotion) {
 	mask(own, &p.ID, &p.Name, &p.Creative, &p.Slot)
+}
+
+func maskList(own string, texts []string) {
+	for i := range texts {
+		mask(own, &texts[i])
+	}
 }
 
 func mask(own string, texts ...*string) {
