@@ -248,11 +248,24 @@ func (b *builder) sinks(root, n *node) {
 			When:       b.when(n.get("when"), join(path, "when"), false),
 			Processors: b.processors(n.get("processors"), join(path, "processors"), false),
 		}
+		if rules := n.get("responses"); rules != nil {
+			for i, rule := range rules.items {
+				if rule.kind == mapping && rule.get("status") == nil && rule.get("body") == nil {
+					b.at(rule, join(path, index("responses", i)), "has neither status nor body: it would fit every answer", "")
+				}
+			}
+		}
+		for _, r := range s.Responses {
+			sc.Responses = append(sc.Responses, r.rule())
+		}
 		typ, config, ok := b.typed(n, path, "sink", typeNames(all), engine)
 		if !ok {
 			return
 		}
 		if sc.Sink, ok = build(b, factoryOf(all, typ), config, join(path, typ)); ok {
+			if len(sc.Responses) > 0 && sc.Sink.Spec().Generator == nil {
+				b.at(n.get("responses"), join(path, "responses"), typ+" writes and gets no answers", "remove it")
+			}
 			b.config.Pipeline.Sinks = append(b.config.Pipeline.Sinks, sc)
 		}
 	})

@@ -112,7 +112,11 @@ func registry(m *made) *sidetrack.Registry {
 				m.backends = make(map[string]backendConfig)
 			}
 			m.backends[c.ID] = c
-			return sidetrack.WriterSink(discard{c}, sidetrack.Close(func() error { m.closed++; return nil })), nil
+			closer := sidetrack.Close(func() error { m.closed++; return nil })
+			if name == "ga4" {
+				return sidetrack.HTTPSink(sidetrack.Each(func(*sidetrack.Event) (*sidetrack.Request, error) { return sidetrack.PostJSON(c.Endpoint, nil) }), closer), nil
+			}
+			return sidetrack.WriterSink(discard{c}, closer), nil
 		})
 	}
 	backend("ga4")
@@ -186,6 +190,12 @@ func TestParse(t *testing.T) {
 	ga := p.Sinks[0]
 	if !cmp.Equal(ga.Sites, []string{"shop"}) || !cmp.Equal(ga.Needs, []sidetrack.Purpose{"analytics_storage", "ad_storage"}) || !ga.NeedsSet || ga.Sample != 0.1 {
 		t.Errorf("ga: %+v", ga)
+	}
+	if diff := cmp.Diff([]sidetrack.ResponseRule{
+		{Status: sidetrack.StatusRange{From: 409, To: 409}, As: sidetrack.Delivered},
+		{Status: sidetrack.StatusRange{From: 500, To: 599}, Body: "quota", As: sidetrack.Throttled, After: time.Minute},
+	}, ga.Responses); diff != "" {
+		t.Error(diff)
 	}
 	d := ga.Delivery
 	if d.Concurrency != 8 || d.Timeout != 5*time.Second || d.MaxAge != 36*time.Hour || d.Window.Messages != 100 || d.Window.Bytes != 1<<20 ||

@@ -53,8 +53,35 @@ type Sink struct {
 	Needs []sidetrack.Purpose `yaml:"needs"`
 	// Sample is the share of visitors whose events the sink takes: 10% or 0.1. Default: 100%.
 	Sample Share `yaml:"sample"`
+	// Responses says how to read answers of the backend that would be read otherwise. The first rule that fits counts.
+	Responses []Response `yaml:"responses"`
 	// Delivery bounds how the sink delivers.
 	Delivery Delivery `yaml:"delivery"`
+}
+
+// Response is one rule of how to read an answer: {status: 409, as: delivered}.
+type Response struct {
+	// Status of the answer: 409, 5xx or 500-503. Default: any.
+	Status sidetrack.StatusRange `yaml:"status"`
+	// Body is a text that the answer contains, in whatever case. Default: any.
+	Body string `yaml:"body"`
+	// As is what the answer means: delivered, retry, throttled, rejected or misconfigured.
+	As sidetrack.Class `yaml:"as,required"`
+	// After is how long to wait when throttled and the answer does not say. Default: the pause of retries.
+	After time.Duration `yaml:"after"`
+}
+
+// Validate rejects what cannot be done. That a rule has a condition is checked where the keys are known.
+func (r Response) Validate() error {
+	rule := r.rule()
+	if rule.Status == (sidetrack.StatusRange{}) && rule.Body == "" {
+		rule.Body = "any"
+	}
+	return rule.Validate()
+}
+
+func (r Response) rule() sidetrack.ResponseRule {
+	return sidetrack.ResponseRule{Status: r.Status, Body: r.Body, As: r.As, After: r.After}
 }
 
 // Delivery bounds how a sink delivers.

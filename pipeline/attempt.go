@@ -3,9 +3,12 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,7 +79,7 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 	}
 	resp, err := s.p.cfg.Client.Do(req)
 	if err != nil {
-		a.err = err
+		a.err = classifyTransport(err)
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -100,10 +103,29 @@ func without(events []*sidetrack.Event, out map[int]error) []*sidetrack.Event {
 
 func (s *sink) classify(u sidetrack.Unit, r *sidetrack.Response) (err error) {
 	defer recoverTo(&err)
-	if s.spec.Classify == nil {
-		return sidetrack.DefaultClassify(u, r)
-	}
 	return s.spec.Classify(u, r)
+}
+
+// classifyTransport gives a request that got no answer its class. Most of what can happen to
+// one passes by itself. What does not is an address or a certificate that a person has to look at: then
+// the sink waits loudly instead of trying for days in silence.
+func classifyTransport(err error) error {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return sidetrack.Misconfiguration(err)
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		hostname    x509.HostnameError
+		invalid     x509.CertificateInvalidError
+		record      tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid),
+		errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return sidetrack.Misconfiguration(err)
+	}
+	return err
 }
 
 // generate calls the generator and checks what it made against the sink's limits. A

@@ -75,8 +75,9 @@ type SinkConfig struct {
 	When       func(*sidetrack.Event) bool // only events for which it holds; nil: all
 	Needs      []sidetrack.Purpose         // replaces the sink's own needs when NeedsSet
 	NeedsSet   bool
-	Sample     float64               // share of visitors, (0, 1]; 0: all
-	Processors []sidetrack.Processor // for this sink alone, on its own copy
+	Sample     float64                  // share of visitors, (0, 1]; 0: all
+	Processors []sidetrack.Processor    // for this sink alone, on its own copy
+	Responses  []sidetrack.ResponseRule // how to read answers before the sink's own classifier does
 	Delivery   Delivery
 }
 
@@ -130,6 +131,14 @@ func (c *Config) complete() error {
 		}
 		if s.Sample < 0 || s.Sample > 1 {
 			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: sample %v: use a share between 0 and 1", s.Name, s.Sample))
+		}
+		for i, r := range s.Responses {
+			if err := r.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("pipeline: config: sink %q: response rule %d: %w", s.Name, i+1, err))
+			}
+		}
+		if len(s.Responses) > 0 && s.Sink.Spec().Generator == nil {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: response rules are for sinks that send requests: this one writes", s.Name))
 		}
 		names[s.Name] = true
 		s.Delivery.complete(s.Sink.Spec())

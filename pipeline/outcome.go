@@ -51,12 +51,10 @@ func (w *window) settle(r result) {
 		w.isolate(u, sidetrack.ReasonRejected)
 	case class == sidetrack.Throttled:
 		r.done(errNoVerdict)
-		w.pause(conditionThrottled, after, err, now)
-		w.putBack(u)
+		w.refused(u, conditionThrottled, after, err, now)
 	case class == sidetrack.Misconfigured:
 		r.done(errNoVerdict)
-		w.pause(conditionMisconfigured, misconfiguredPause, err, now)
-		w.putBack(u)
+		w.refused(u, conditionMisconfigured, misconfiguredPause, err, now)
 	default:
 		w.failed(u, err, now)
 		if u.suspect = u.suspect || w.succeeded.After(u.firstFail); u.suspect {
@@ -138,11 +136,26 @@ func (w *window) pause(condition string, after time.Duration, err error, now tim
 	}
 }
 
-// putBack keeps a unit that was not to blame for the next attempt.
-func (w *window) putBack(u *unit) { w.now = append(w.now, u) }
+// refused pauses the sink because of an answer that speaks of the sink and not of the unit, which
+// is kept. Where others have been taken since the unit was first answered like that, it is the unit
+// after all: it goes the way of those that fail, and the sink goes on.
+func (w *window) refused(u *unit, condition string, after time.Duration, err error, now time.Time) {
+	w.failed(u, err, now)
+	if u.suspect || w.succeeded.After(u.firstFail) {
+		u.suspect = true
+		w.retryAfter(u, after, now)
+		return
+	}
+	w.pause(condition, after, err, now)
+	u.due = w.pauseUntil
+	w.later.add(u)
+}
 
 // retry decides when and how a unit that failed is attempted again.
-func (w *window) retry(u *unit, now time.Time) {
+func (w *window) retry(u *unit, now time.Time) { w.retryAfter(u, 0, now) }
+
+// retryAfter is retry for a unit that is to wait for some time at least.
+func (w *window) retryAfter(u *unit, after time.Duration, now time.Time) {
 	d := &w.s.cfg.Delivery
 	w.log.report(w.s.log, u.lastErr, "delivering fails: it is tried again", "", "attempt", u.attempts, "events", len(u.items))
 	switch {
@@ -153,17 +166,17 @@ func (w *window) retry(u *unit, now time.Time) {
 		w.split(u)
 		return
 	case u.isolated:
-		u.due = now.Add(max(d.pause(u.attempts), d.Isolate))
+		u.due = now.Add(max(d.pause(u.attempts), d.Isolate, after))
 		w.shelve(u)
 		return
 	case u.suspect && now.Sub(u.firstFail) > d.Isolate && w.succeeded.After(u.firstFail):
-		u.due = now.Add(d.pause(u.attempts))
+		u.due = now.Add(max(d.pause(u.attempts), after))
 		w.s.log.Warn("one unit keeps failing while others succeed: moved to the retry topic",
 			"event", u.items[0].event.ID, "attempts", u.attempts, "error", u.lastErr)
 		w.shelve(u)
 		return
 	}
-	u.due = now.Add(d.pause(u.attempts))
+	u.due = now.Add(max(d.pause(u.attempts), after))
 	w.later.add(u)
 }
 
@@ -199,7 +212,8 @@ func (w *window) isolate(u *unit, reason sidetrack.Reason) {
 func (w *window) partial(u *unit, p *sidetrack.PartialError, now time.Time) {
 	failed := maps.Clone(p.Failed)
 	maps.DeleteFunc(failed, func(i int, err error) bool { return err == nil || i < 0 || i >= len(u.items) })
-	if ok := u.only(func(i int) bool { return failed[i] == nil }); len(ok.items) > 0 {
+	ok := u.only(func(i int) bool { return failed[i] == nil })
+	if len(ok.items) > 0 {
 		w.delivered(ok, now)
 	}
 	for _, i := range slices.Sorted(maps.Keys(failed)) {
@@ -211,11 +225,11 @@ func (w *window) partial(u *unit, p *sidetrack.PartialError, now time.Time) {
 			w.failed(one, err, now)
 			w.isolate(one, sidetrack.ReasonRejected)
 		case sidetrack.Throttled:
-			w.pause(conditionThrottled, after, err, now)
-			w.putBack(one)
+			one.suspect = one.suspect || len(ok.items) > 0 // the backend takes others: it is this one that waits
+			w.refused(one, conditionThrottled, after, err, now)
 		case sidetrack.Misconfigured:
-			w.pause(conditionMisconfigured, misconfiguredPause, err, now)
-			w.putBack(one)
+			one.suspect = one.suspect || len(ok.items) > 0
+			w.refused(one, conditionMisconfigured, misconfiguredPause, err, now)
 		default:
 			w.failed(one, err, now)
 			one.suspect = true

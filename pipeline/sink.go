@@ -64,6 +64,7 @@ func newSink(p *Pipeline, cfg SinkConfig) *sink {
 	if cfg.NeedsSet {
 		s.spec.Needs = cfg.Needs
 	}
+	s.spec.Classify = sidetrack.ClassifyBy(cfg.Responses, s.spec.Classify)
 	s.condition.Store(conditionOK)
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        cfg.Name,

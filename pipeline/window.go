@@ -131,7 +131,7 @@ func (w *window) dispatch(now time.Time) {
 }
 
 // next chooses the unit to attempt: units of healthy events first where the breaker
-// wants a probe, else the oldest first.
+// wants a probe, and at every other probe after a pause, else the oldest first.
 func (w *window) next(now time.Time) *unit {
 	if len(w.now) > 0 {
 		u := w.now[0]
@@ -139,7 +139,7 @@ func (w *window) next(now time.Time) *unit {
 		w.now = w.now[1:]
 		return u
 	}
-	if w.former.count > 0 && w.s.breaker.State() == gobreaker.StateHalfOpen {
+	if w.former.count > 0 && (w.s.breaker.State() == gobreaker.StateHalfOpen || w.probing && w.pauses%2 == 0) {
 		return w.former.next()
 	}
 	if u := w.later.ready(now); u != nil {
