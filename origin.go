@@ -2,6 +2,7 @@ package sidetrack
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -15,14 +16,16 @@ import (
 type Origin struct {
 	ip     netip.Addr
 	host   string
-	header http.Header
+	header [len(originHeaders)]string
 }
 
 // originHeaders is the allow-list of request headers an Origin copies.
-var originHeaders = []string{
+var originHeaders = [...]string{
 	"Accept", "Accept-Language", "Cookie", "Dnt", "Purpose", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Gpc",
 	"Sec-Purpose", "User-Agent", "X-Moz", "X-Purpose", "X-Requested-With",
 }
+
+const originCookie = 2 // index of Cookie
 
 // NewOrigin copies the allow-listed headers of r. ip is the client's address as
 // the source determined it; the zero value means unknown. r may be nil.
@@ -32,10 +35,14 @@ func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
 		return o
 	}
 	o.host = r.Host
-	o.header = make(http.Header, 8)
-	for _, name := range originHeaders {
-		if v := r.Header[name]; v != nil {
-			o.header[name] = append([]string(nil), v...)
+	for i, name := range originHeaders {
+		switch v := r.Header[name]; {
+		case len(v) == 1:
+			o.header[i] = v[0]
+		case len(v) > 1 && i == originCookie: // HTTP/2 splits it
+			o.header[i] = strings.Join(v, "; ")
+		case len(v) > 1:
+			o.header[i] = strings.Join(v, ", ")
 		}
 	}
 	return o
@@ -62,39 +69,55 @@ func (o *Origin) Header(name string) string {
 	if o == nil {
 		return ""
 	}
-	return strings.Join(o.header.Values(name), ", ")
-}
-
-// Cookie returns the raw value of the first cookie of that name, "" when absent. Unlike
-// net/http it also finds values with bytes that RFC 6265 forbids but consent tools send.
-func (o *Origin) Cookie(name string) string {
-	if o == nil {
-		return ""
-	}
-	for _, line := range o.header["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			if k, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && k == name {
-				return v
-			}
+	name = http.CanonicalHeaderKey(name)
+	for i := range originHeaders {
+		if originHeaders[i] == name {
+			return o.header[i]
 		}
 	}
 	return ""
 }
 
-// CookieNames returns the names of all cookies in order.
-func (o *Origin) CookieNames() []string {
-	if o == nil {
-		return nil
+// Cookie returns the raw value of the first cookie of that name, "" when absent. Unlike
+// net/http it also finds values with bytes that RFC 6265 forbids but consent tools send.
+func (o *Origin) Cookie(name string) string {
+	for k, v := range o.cookies() {
+		if k == name {
+			return v
+		}
 	}
-	var names []string
-	for _, line := range o.header["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			if k, _, ok := strings.Cut(strings.TrimSpace(part), "="); ok {
-				names = append(names, k)
+	return ""
+}
+
+// Cookies returns the raw values of all cookies of that name.
+func (o *Origin) Cookies(name string) (values []string) {
+	for k, v := range o.cookies() {
+		if k == name {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// CookieNames returns the names of all cookies in order.
+func (o *Origin) CookieNames() (names []string) {
+	for k := range o.cookies() {
+		names = append(names, k)
+	}
+	return names
+}
+
+func (o *Origin) cookies() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		if o == nil || o.header[originCookie] == "" {
+			return
+		}
+		for part := range strings.SplitSeq(o.header[originCookie], ";") {
+			if k, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && !yield(k, v) {
+				return
 			}
 		}
 	}
-	return names
 }
 
 // Format prints nothing of the content, whatever the verb.

@@ -2,6 +2,7 @@ package sidetrack
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,9 @@ import (
 type Tracker struct {
 	queue Queue
 	base  func() *Event
+
+	mu   sync.Mutex
+	said said
 }
 
 // NewTracker returns a tracker that sends copies of base, completed, to queue. base is
@@ -49,6 +53,7 @@ func (t *Tracker) Send(name string, edit func(*Event)) error {
 	}
 	e := t.base()
 	e.Name = name
+	t.tell(e)
 	if edit != nil {
 		edit(e)
 	}

@@ -194,7 +194,7 @@ func TestVisitorIdentity(t *testing.T) {
 	const secret = "s"
 	cfg := VisitorDefaults()
 	cfg.Secret = sidetrack.NewSecret(secret)
-	signed := visitor.NewSigner(secret).Sign("11.22", time.Unix(1_690_000_000, 0))
+	signed := visitor.NewSigner(secret).Sign(visitor.Stored{ClientID: "11.22", Issued: time.Unix(1_690_000_000, 0)})
 	for name, tt := range map[string]struct {
 		granted    bool
 		own        string

@@ -53,16 +53,16 @@ func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
 	}
 	return &visitors{
 		cfg:      cfg,
-		signer:   visitor.NewSigner(cfg.Secret.Reveal()),
+		jar:      visitor.Jar{Signer: visitor.NewSigner(cfg.Secret.Reveal()), Name: cfg.Cookie, MaxAge: visitor.MaxAge},
 		daily:    visitor.NewDaily(cfg.Secret.Reveal()),
 		sessions: sessions,
 	}, nil
 }
 
 type visitors struct {
-	cfg    VisitorConfig
-	signer visitor.Signer
-	daily  *visitor.Daily
+	cfg   VisitorConfig
+	jar   visitor.Jar
+	daily *visitor.Daily
 
 	mu       sync.Mutex
 	sessions *lru.Cache[string, *session]
@@ -97,8 +97,9 @@ func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
 
 func (p *visitors) fromCookies(e *sidetrack.Event, now time.Time) {
 	v, o := &e.Visitor, e.Origin()
-	if v.ClientID == "" && p.cfg.Cookie != "" && !p.cfg.Secret.IsZero() {
-		v.ClientID, _, _ = p.signer.Verify(o.Cookie(p.cfg.Cookie))
+	if v.ClientID == "" && p.cfg.Cookie != "" {
+		stored, _, ok := p.jar.Read(o.Cookies, now)
+		v.ClientID, v.New = stored.ClientID, v.New || ok && stored.Pending
 	}
 	if !p.cfg.Google {
 		return

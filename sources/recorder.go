@@ -1,85 +1,76 @@
 package sources
 
 import (
-	"io"
 	"net/http"
 	"strings"
 )
 
-// recorder notes status and content type of an answer and passes everything on.
+// recorder notes status and content type of an answer and passes everything on. It is
+// used by the goroutine of the handler alone, as any ResponseWriter.
 type recorder struct {
 	w           http.ResponseWriter
-	code        int    // 0: no header yet
-	contentType string // at the time of the header
-	sniffed     bool   // the handler named none: the first bytes decided
+	visit       *visit        // told before the header goes out; nil: nobody asks
+	title       *titleScanner // reads along in HTML; nil: nobody asks
+	code        int           // 0: no header yet
+	contentType string        // at the time of the header, or found by content
+	unknown     bool          // the header names no type: net/http will look at the first bytes
+	hijacked    bool
 }
 
-// wrap returns a ResponseWriter with just the optional interfaces that the
-// wrapped one has: handlers ask for them and behave by the answer. io.ReaderFrom and
-// io.StringWriter are always there because they can be emulated.
-func (r *recorder) wrap() http.ResponseWriter {
-	_, flush := r.w.(http.Flusher)
-	hijacker, hijack := r.w.(http.Hijacker)
-	pusher, push := r.w.(http.Pusher)
-	f := flusher{r}
-	switch {
-	case flush && hijack && push:
-		return struct {
-			*recorder
-			flusher
-			http.Hijacker
-			http.Pusher
-		}{r, f, hijacker, pusher}
-	case flush && hijack:
-		return struct {
-			*recorder
-			flusher
-			http.Hijacker
-		}{r, f, hijacker}
-	case flush && push:
-		return struct {
-			*recorder
-			flusher
-			http.Pusher
-		}{r, f, pusher}
-	case hijack && push:
-		return struct {
-			*recorder
-			http.Hijacker
-			http.Pusher
-		}{r, hijacker, pusher}
-	case flush:
-		return struct {
-			*recorder
-			flusher
-		}{r, f}
-	case hijack:
-		return struct {
-			*recorder
-			http.Hijacker
-		}{r, hijacker}
-	case push:
-		return struct {
-			*recorder
-			http.Pusher
-		}{r, pusher}
+// note keeps what the header says before it goes out; first is the beginning of the body where
+// there is one yet, from which net/http finds a type that the handler did not name.
+func (r *recorder) note(code int, first []byte) {
+	if r.code != 0 {
+		return
 	}
-	return r
+	r.code = code
+	h := r.w.Header()
+	types, named := h["Content-Type"]
+	switch {
+	case len(types) > 0:
+		r.contentType = types[0]
+	case named || h.Get("Content-Encoding") != "" || h.Get("Transfer-Encoding") != "":
+		// The handler wants no type, and net/http respects that.
+	case len(first) > 0:
+		r.contentType = http.DetectContentType(first)
+	default:
+		r.unknown = true
+	}
+	if r.title != nil && h.Get("Content-Encoding") != "" {
+		r.title = nil // compressed: there is nothing to read
+	}
+	if r.visit != nil {
+		r.visit.beforeHeader()
+	}
 }
 
-// flusher flushes, which sends the header if that has not happened.
-type flusher struct{ rec *recorder }
+// sniffLen is how much http.DetectContentType looks at.
+const sniffLen = 512
 
-// Flush implements http.Flusher.
-func (f flusher) Flush() {
-	f.rec.note(http.StatusOK)
-	f.rec.w.(http.Flusher).Flush()
+// reads returns how much of the next bytes of the body has to be looked at; usually nothing.
+func (r *recorder) reads() int {
+	kind, unknown := r.contentType, r.unknown
+	if types := r.w.Header()["Content-Type"]; r.code == 0 {
+		kind, unknown = strings.Join(types, ""), len(types) == 0
+	}
+	switch {
+	case r.title != nil && (unknown || isHTML(kind)):
+		return r.title.wants()
+	case unknown:
+		return sniffLen
+	}
+	return 0
 }
 
-// FlushError serves http.ResponseController.
-func (f flusher) FlushError() error {
-	f.rec.note(http.StatusOK)
-	return http.NewResponseController(f.rec.w).Flush()
+// noteBody notes the beginning of a body, or its next part.
+func (r *recorder) noteBody(p []byte) {
+	r.note(http.StatusOK, p)
+	if r.unknown && len(p) > 0 {
+		r.contentType, r.unknown = http.DetectContentType(p), false
+	}
+	if r.title != nil && r.isHTML() {
+		r.title.scan(p)
+	}
 }
 
 // Unwrap serves http.ResponseController.
@@ -91,46 +82,15 @@ func (r *recorder) Header() http.Header { return r.w.Header() }
 // WriteHeader implements http.ResponseWriter.
 func (r *recorder) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {
-		r.note(code)
+		r.note(code, nil)
 	}
 	r.w.WriteHeader(code)
 }
 
-func (r *recorder) note(code int) {
-	if r.code == 0 {
-		r.code, r.contentType = code, r.w.Header().Get("Content-Type")
-	}
-}
-
 // Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
-	r.note(http.StatusOK)
-	if r.contentType == "" && !r.sniffed && len(p) > 0 { // net/http does the same and tells nobody
-		r.sniffed, r.contentType = true, http.DetectContentType(p)
-	}
+	r.noteBody(p)
 	return r.w.Write(p)
-}
-
-// WriteString implements io.StringWriter.
-func (r *recorder) WriteString(s string) (int, error) {
-	r.note(http.StatusOK)
-	if r.contentType == "" && !r.sniffed && s != "" {
-		r.sniffed, r.contentType = true, http.DetectContentType([]byte(s[:min(len(s), 512)]))
-	}
-	return io.WriteString(r.w, s)
-}
-
-// writeOnly hides ReadFrom from io.Copy.
-type writeOnly struct{ io.Writer }
-
-// ReadFrom implements io.ReaderFrom, so that files still go out by sendfile.
-func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
-	rf, ok := r.w.(io.ReaderFrom)
-	if !ok || r.code == 0 && r.w.Header().Get("Content-Type") == "" || r.code != 0 && r.contentType == "" && !r.sniffed {
-		return io.Copy(writeOnly{r}, src) // the type is still to be found
-	}
-	r.note(http.StatusOK)
-	return rf.ReadFrom(src)
 }
 
 // status returns the status that went out, 200 when the handler set none.
@@ -141,13 +101,14 @@ func (r *recorder) status() int {
 	return r.code
 }
 
-// isPage reports whether the answer is a page: 2xx with HTML.
-func (r *recorder) isPage() bool {
-	kind := r.contentType
-	if r.code == 0 {
-		kind = r.w.Header().Get("Content-Type")
-	}
+// isHTML reports whether the answer is HTML.
+func (r *recorder) isHTML() bool { return isHTML(r.contentType) }
+
+func isHTML(kind string) bool {
 	kind, _, _ = strings.Cut(kind, ";")
-	kind = strings.ToLower(strings.TrimSpace(kind))
-	return r.status()/100 == 2 && (kind == "text/html" || kind == "application/xhtml+xml")
+	kind = strings.TrimSpace(kind)
+	return strings.EqualFold(kind, "text/html") || strings.EqualFold(kind, "application/xhtml+xml")
 }
+
+// isOK reports whether the answer is 2xx.
+func (r *recorder) isOK() bool { return r.status()/100 == 2 }

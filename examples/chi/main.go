@@ -19,7 +19,6 @@ import (
 	"github.com/sidetrack-go/sidetrack/pipeline/standard"
 	"github.com/sidetrack-go/sidetrack/processors"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
-	"github.com/sidetrack-go/sidetrack/sources"
 )
 
 func main() {
@@ -81,7 +80,7 @@ func shop(q sidetrack.Queue) http.Handler {
 }
 
 func page(w http.ResponseWriter, r *http.Request, title string) {
-	sources.SetTitle(r.Context(), title)
+	sidetrack.FromContext(r.Context()).SetTitle(title)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write([]byte("<!doctype html><title>" + title + "</title><h1>" + title + "</h1>"))
 }

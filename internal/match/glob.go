@@ -2,8 +2,8 @@ package match
 
 import "strings"
 
-// glob reports whether s matches pattern, in which '*' stands for any text, also none.
-func glob(pattern, s string) bool {
+// Glob reports whether s matches pattern, in which '*' stands for any text, also none.
+func Glob(pattern, s string) bool {
 	head, rest, star := strings.Cut(pattern, "*")
 	if !star {
 		return pattern == s
@@ -28,7 +28,7 @@ func glob(pattern, s string) bool {
 // anyGlob reports whether s matches one of the patterns.
 func anyGlob(patterns []string, s string) bool {
 	for _, p := range patterns {
-		if glob(p, s) {
+		if Glob(p, s) {
 			return true
 		}
 	}

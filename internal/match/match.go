@@ -48,6 +48,9 @@ type Matcher struct {
 // OwnVisitsCookie marks the browsers of the site's own people.
 const OwnVisitsCookie = "sidetrack_own"
 
+// OptOutCookie marks the browsers of visitors who asked not to be counted.
+const OptOutCookie = "sidetrack_optout"
+
 // NeedsOrigin reports whether the condition asks for what only intake sees.
 func (m Matcher) NeedsOrigin() bool {
 	return len(m.IPRanges) > 0 || m.OwnVisits || m.Not != nil && m.Not.NeedsOrigin()

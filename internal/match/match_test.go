@@ -95,12 +95,12 @@ func FuzzGlob(f *testing.F) {
 	f.Add("**", "")
 	f.Add("*a", "aa")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		got := glob(pattern, s)
+		got := Glob(pattern, s)
 		if strings.ContainsAny(pattern, `?[\/`) || strings.Contains(s, "/") {
 			return
 		}
 		if want, err := path.Match(pattern, s); err == nil && got != want {
-			t.Errorf("glob(%q, %q) = %v", pattern, s, got)
+			t.Errorf("Glob(%q, %q) = %v", pattern, s, got)
 		}
 	})
 }

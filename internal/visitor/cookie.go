@@ -14,49 +14,94 @@ import (
 )
 
 // Signer signs client ids, so that a cookie can be told from one somebody made up.
-// It is safe for concurrent use.
-type Signer struct{ key []byte }
+// It is safe for concurrent use. The zero value signs nothing and believes nothing.
+type Signer struct{ keys [][]byte }
 
-// NewSigner derives the signing key from a secret of the owner.
-func NewSigner(secret string) Signer {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("sidetrack visitor cookie v1"))
-	return Signer{mac.Sum(nil)}
+// NewSigner derives the keys from secrets of the owner: the first signs, all of them are
+// believed. Empty secrets are left out.
+func NewSigner(secrets ...string) Signer {
+	var s Signer
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte("sidetrack visitor cookie v1"))
+		s.keys = append(s.keys, mac.Sum(nil))
+	}
+	return s
 }
 
-// macBytes is the length of the truncated signature: enough against guessing.
-const macBytes = 16
+// IsZero reports whether there is no secret.
+func (s Signer) IsZero() bool { return len(s.keys) == 0 }
+
+// Stored is what a visitor cookie says.
+type Stored struct {
+	ClientID string
+	Issued   time.Time // when the id was made, in whole seconds; it never changes
+	Pending  bool      // set before the visitor decided: it lasts for the browser's session and nothing was sent with it
+	Old      bool      // signed by an older secret
+}
+
+// The first part of a cookie's value.
+const (
+	versionDecided = "v1"
+	versionPending = "p1"
+)
+
+const (
+	macBytes       = 16  // of the truncated signature: enough against guessing
+	maxCookieValue = 256 // longer ones are not looked at
+)
 
 // Sign returns the cookie's value: v1.<client id>.<issued>.<signature>, where the client
-// id itself has one dot.
-func (s Signer) Sign(clientID string, issued time.Time) string {
-	value := "v1." + clientID + "." + strconv.FormatInt(issued.Unix(), 10)
-	return value + "." + s.mac(value)
+// id itself has one dot. A pending one begins with p1.
+func (s Signer) Sign(c Stored) string {
+	if s.IsZero() {
+		return ""
+	}
+	version := versionDecided
+	if c.Pending {
+		version = versionPending
+	}
+	value := version + "." + c.ClientID + "." + strconv.FormatInt(c.Issued.Unix(), 10)
+	return value + "." + sign(s.keys[0], value)
 }
 
 // Verify returns what a cookie says when its signature is right.
-func (s Signer) Verify(value string) (clientID string, issued time.Time, ok bool) {
+func (s Signer) Verify(value string) (c Stored, ok bool) {
 	i := strings.LastIndexByte(value, '.')
-	if i < 0 || !strings.HasPrefix(value, "v1.") || len(value) > 256 {
-		return "", time.Time{}, false
+	if i < 0 || len(value) > maxCookieValue {
+		return Stored{}, false
 	}
-	if !hmac.Equal([]byte(value[i+1:]), []byte(s.mac(value[:i]))) {
-		return "", time.Time{}, false
+	signed, signature := value[:i], []byte(value[i+1:])
+	for n, key := range s.keys {
+		if hmac.Equal(signature, []byte(sign(key, signed))) {
+			c, ok = parse(signed)
+			c.Old = ok && n > 0
+			return c, ok
+		}
 	}
-	rest := value[len("v1."):i]
+	return Stored{}, false
+}
+
+func parse(signed string) (c Stored, ok bool) {
+	version, rest, _ := strings.Cut(signed, ".")
+	c.Pending = version == versionPending
 	j := strings.LastIndexByte(rest, '.')
-	if j < 0 {
-		return "", time.Time{}, false
+	if j < 0 || !c.Pending && version != versionDecided {
+		return Stored{}, false
 	}
 	unix, err := strconv.ParseInt(rest[j+1:], 10, 64)
 	if err != nil || !ValidClientID(rest[:j]) {
-		return "", time.Time{}, false
+		return Stored{}, false
 	}
-	return rest[:j], time.Unix(unix, 0), true
+	c.ClientID, c.Issued = rest[:j], time.Unix(unix, 0)
+	return c, true
 }
 
-func (s Signer) mac(value string) string {
-	mac := hmac.New(sha256.New, s.key)
+func sign(key []byte, value string) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:macBytes])
 }
