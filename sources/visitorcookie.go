@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/gawire"
 	"github.com/sidetrack-go/sidetrack/internal/visitor"
 )
 
@@ -107,8 +108,8 @@ func (c *VisitorCookie) adopt(r *http.Request, now time.Time) (visitor.Stored, b
 		return visitor.Stored{}, false
 	}
 	for _, value := range cookieValues(r, "_ga") {
-		id, ok := visitor.GoogleClientID(value)
-		if !ok {
+		id, ok := gawire.ClientID(value)
+		if !ok || !visitor.ValidClientID(id) {
 			continue
 		}
 		_, seconds, _ := strings.Cut(id, ".")
