@@ -38,8 +38,12 @@ type Decoder interface {
 }
 
 // Decoded is what a Decoder made of one request.
+//
+// An event that has an origin already speaks for somebody else than the sender of the
+// request, who is a server between: the collector leaves that origin, and takes neither device nor
+// page from the headers.
 type Decoded struct {
-	Events  []*Event       // without origin, source, id and received time: the collector adds them
+	Events  []*Event       // without source, id and received time: the collector adds them, and the origin where there is none
 	Indexes []int          // element number of each event in the request; nil: 0, 1, 2, …
 	Errors  []ElementError // elements that are not among Events
 	Reply   Reply          // for success; the zero value lets the collector choose

@@ -182,16 +182,22 @@ func (c *Collector) complete(events []*sidetrack.Event, r *http.Request) {
 	referer := r.Referer()
 	for _, e := range events {
 		distrust(e)
-		describeDevice(&e.Device, r.Header)
+		relayed := e.Origin() != nil // the headers are those of a server between
+		if !relayed {
+			e.SetOrigin(origin)
+			describeDevice(&e.Device, r.Header)
+		}
 		switch {
 		case e.Page.URL != "":
 			e.Page.URL = stripURL(e.Page.URL)
-		case e.App == (sidetrack.App{}) && isWebURL(referer):
+		case !relayed && e.App == (sidetrack.App{}) && isWebURL(referer):
 			e.Page.URL = cleanURL(referer) // the page that made the call, not the page before it
 		}
 		e.Page.Referrer = stripURL(e.Page.Referrer)
 		derivePage(e)
 		hideAddresses(e, client)
-		e.SetOrigin(origin)
+		if relayed {
+			hideAddresses(e, e.Origin().IP())
+		}
 	}
 }

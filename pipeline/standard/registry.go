@@ -8,6 +8,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	"github.com/sidetrack-go/sidetrack/sources"
+	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
 )
 
 // Registry returns a new registry of everything built in. Add your own components
@@ -20,6 +21,7 @@ func Registry() *sidetrack.Registry {
 
 	sidetrack.AddDecoder(r, "json", nil, sources.NewJSON, sidetrack.Paths(sources.JSONPath))
 	sidetrack.AddDecoder(r, "pixel", nil, sources.NewPixel, sidetrack.Paths(sources.PixelPath))
+	sidetrack.AddDecoder(r, "gtag", nil, gtag.New, sidetrack.Paths(gtag.Paths()...))
 
 	sidetrack.AddProcessor(r, "consent", processors.ConsentDefaults, processors.NewConsent, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "visitor", processors.VisitorDefaults, processors.NewVisitor, sidetrack.IntakeOnly())
