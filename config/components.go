@@ -106,7 +106,7 @@ func build[T any](b *builder, f sidetrack.Factory[T], n *node, path string, chec
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			b.at(n, path, fmt.Sprintf("the component failed on this configuration: %v", r), "")
+			b.at(n, path, fmt.Sprintf("the component failed on this configuration: %v", r), "that is a mistake in the component: please report it")
 			ok = false
 		}
 	}()

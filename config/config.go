@@ -79,15 +79,16 @@ func Parse(name string, data []byte, reg *sidetrack.Registry, env func(string) (
 	d := &decoder{env: env}
 	root := read(data, &d.problems)
 	if root == nil {
-		return nil, d.err(name)
+		return nil, d.err(name, data, secretKeys(reg))
 	}
+	d.parsed = true
 	b := &builder{decoder: d, reg: reg, config: &Config{Name: name}}
 	d.mounts = b.decoders
 	for _, o := range opts {
 		o(b)
 	}
 	b.build(root)
-	if err := d.err(name); err != nil {
+	if err := d.err(name, data, secretKeys(reg)); err != nil {
 		return nil, errors.Join(err, b.config.Close())
 	}
 	return b.config, nil

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -97,13 +98,13 @@ func registry(m *made) *sidetrack.Registry {
 				errs = append(errs, &sidetrack.FieldError{Field: "id", Problem: "is required: the id of your property"})
 			}
 			if strings.HasPrefix(c.ID, "bad") {
-				errs = append(errs, &sidetrack.FieldError{Field: "id", Problem: `"` + c.ID + `" does not begin with G-`})
+				errs = append(errs, &sidetrack.FieldError{Field: "id", Problem: `"` + c.ID + `" must begin with G-`})
 			}
 			if c.Rotate.Keep < 0 {
 				errs = append(errs, &sidetrack.FieldError{Field: "rotate.keep", Problem: "must not be negative"})
 			}
 			if c.Level == 7 {
-				errs = append(errs, errors.New("level 7 with secret "+c.Secret.Reveal()))
+				errs = append(errs, errors.New("must not be level 7 with secret "+c.Secret.Reveal()))
 			}
 			if err := errors.Join(errs...); err != nil {
 				return nil, err
@@ -240,6 +241,9 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// saysWhatToDo matches messages that need no hint.
+var saysWhatToDo = regexp.MustCompile(`\b(write|use|must|give|want|is required)\b`)
+
 func TestBroken(t *testing.T) {
 	files, err := filepath.Glob("testdata/broken/*.yaml")
 	if err != nil || len(files) < 40 {
@@ -256,8 +260,17 @@ func TestBroken(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if _, ok := errors.AsType[*Error](err); !ok {
+			invalid, ok := errors.AsType[*Error](err)
+			if !ok {
 				t.Fatalf("%T", err)
+			}
+			for _, p := range invalid.Problems {
+				if p.Hint == "" && !saysWhatToDo.MatchString(p.Message) {
+					t.Errorf("line %d: %q does not say what to do", p.Line, p.Message)
+				}
+				if p.Line == 0 {
+					t.Errorf("%q has no place", p.Message)
+				}
 			}
 			got := err.Error() + "\n"
 			for _, v := range environment {

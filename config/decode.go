@@ -133,13 +133,13 @@ func (d *decoder) special(n *node, v reflect.Value, path string) bool {
 			return d.bad(n, path, "is not a duration", "write a number with a unit: 500ms, 5s, 10m, 72h, 30d")
 		}
 		if t < 0 {
-			return d.bad(n, path, "is negative", "")
+			return d.bad(n, path, "is negative", "write 0s or more")
 		}
 		v.SetInt(int64(t))
 	case moneyType:
 		m, err := sidetrack.ParseMoney(text)
 		if err != nil {
-			return d.bad(n, path, err.Error(), "")
+			return d.bad(n, path, err.Error(), "write an amount such as 19.99")
 		}
 		v.SetInt(int64(m))
 	case purposeType:
@@ -193,7 +193,7 @@ func (d *decoder) text(n *node, v reflect.Value, path string) bool {
 		return false
 	}
 	if v.Type() == secretType {
-		d.mask.hide(text, "[secret]")
+		d.mask.hide(text, maskedText)
 	}
 	fresh := reflect.New(v.Type())
 	if err := fresh.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
@@ -221,7 +221,7 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) bool {
 			return false
 		}
 		if text != "true" && text != "false" {
-			return d.bad(n, path, "is neither true nor false", "")
+			return d.bad(n, path, "is neither true nor false", "write true or false")
 		}
 		v.SetBool(text == "true")
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
@@ -231,7 +231,7 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) bool {
 		}
 		i, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {
-			return d.bad(n, path, numberProblem(err, "is not a whole number"), "")
+			return d.badNumber(n, path, err, "is not a whole number", v.Type())
 		}
 		v.SetInt(i)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -241,7 +241,7 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) bool {
 		}
 		u, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		if err != nil {
-			return d.bad(n, path, numberProblem(err, "is not a whole number from 0"), "")
+			return d.badNumber(n, path, err, "is not a whole number from 0", v.Type())
 		}
 		v.SetUint(u)
 	case reflect.Float32, reflect.Float64:
@@ -251,7 +251,7 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) bool {
 		}
 		f, err := strconv.ParseFloat(text, v.Type().Bits())
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return d.bad(n, path, "is not a number", "")
+			return d.bad(n, path, "is not a number", "write a number such as 0.5")
 		}
 		v.SetFloat(f)
 	default:
@@ -261,11 +261,16 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) bool {
 	return true
 }
 
-func numberProblem(err error, otherwise string) string {
-	if strings.HasSuffix(err.Error(), strconv.ErrRange.Error()) {
-		return "is out of range"
+func (d *decoder) badNumber(n *node, path string, err error, problem string, t reflect.Type) bool {
+	if !strings.HasSuffix(err.Error(), strconv.ErrRange.Error()) {
+		return d.bad(n, path, problem, "write digits alone, such as 8")
 	}
-	return otherwise
+	bits := t.Bits()
+	if t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uint64 {
+		return d.bad(n, path, "is out of range", fmt.Sprintf("use 0 to %d", uint64(math.MaxUint64)>>(64-bits)))
+	}
+	most := int64(math.MaxInt64) >> (64 - bits)
+	return d.bad(n, path, "is out of range", fmt.Sprintf("use %d to %d", -most-1, most))
 }
 
 func (d *decoder) slice(n *node, v reflect.Value, path string) bool {

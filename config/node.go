@@ -96,11 +96,11 @@ func (n *node) find(path string) *node {
 // read parses a document. The result is nil when it cannot be read at all.
 func read(data []byte, ps *problems) *node {
 	if len(data) > maxFileBytes {
-		ps.add(Problem{Message: fmt.Sprintf("has %d bytes, at most %d are read", len(data), maxFileBytes)})
+		ps.add(Problem{Message: fmt.Sprintf("has %d bytes, at most %d are read", len(data), maxFileBytes), Hint: "it is likely another file"})
 		return nil
 	}
 	if pos := tooDeep(data); pos.Line > 0 {
-		ps.add(Problem{Position: pos, Message: fmt.Sprintf("is nested deeper than %d levels", maxNesting)})
+		ps.add(Problem{Position: pos, Message: fmt.Sprintf("is nested deeper than %d levels", maxNesting), Hint: "no section of a configuration is"})
 		return nil
 	}
 	file, err := parse(data)
@@ -142,7 +142,7 @@ func parse(data []byte) (file *ast.File, err error) {
 func syntaxProblem(err error) Problem {
 	ye, ok := errors.AsType[yaml.Error](err)
 	if !ok {
-		return Problem{Message: "is not readable as YAML"}
+		return Problem{Message: "is not readable as YAML", Hint: "look for unclosed quotes and brackets"}
 	}
 	p := Problem{Message: "YAML: " + ye.GetMessage()}
 	if tk := ye.GetToken(); tk != nil && tk.Position != nil {
@@ -155,6 +155,8 @@ func syntaxProblem(err error) Problem {
 		p.Hint = `put a value that contains ": " in quotes`
 	case strings.Contains(p.Message, "value is not allowed in this context"):
 		p.Hint = "check the indentation of this line and the one before"
+	case strings.Contains(p.Message, "end character"):
+		p.Hint = "close the quote that begins here"
 	case strings.Contains(p.Message, "reserved character"), strings.Contains(p.Message, "unexpected directive"):
 		p.Hint = "put a value that begins with this character in quotes"
 	}
@@ -214,7 +216,7 @@ func (r *reader) problem(n ast.Node, message, hint string) *node {
 
 func (r *reader) value(n ast.Node, depth int) *node {
 	if depth > maxNesting {
-		return r.problem(n, fmt.Sprintf("is nested deeper than %d levels", maxNesting), "")
+		return r.problem(n, fmt.Sprintf("is nested deeper than %d levels", maxNesting), "no section of a configuration is")
 	}
 	switch n := n.(type) {
 	case nil:
@@ -258,7 +260,7 @@ func (r *reader) child(parent *node, n ast.Node, at Position, depth int) *node {
 	if parent.weight += v.weight; parent.weight > maxNodes {
 		parent.weight = maxNodes + 1
 		if !r.tooLarge {
-			r.ps.add(Problem{Position: v.pos, Message: fmt.Sprintf("makes more than %d values once aliases are expanded", maxNodes)})
+			r.ps.add(Problem{Position: v.pos, Message: fmt.Sprintf("makes more than %d values once aliases are expanded", maxNodes), Hint: "use fewer aliases of aliases"})
 		}
 		r.tooLarge = true
 		return &node{kind: broken, pos: at}
@@ -326,7 +328,7 @@ func (r *reader) key(n ast.MapKeyNode) (string, bool) {
 	}
 	v := r.value(inner, 0)
 	if v.kind != scalar && v.kind != broken {
-		r.problem(n, "a key must be a plain word", "")
+		r.problem(n, "a key must be a plain word", "write key: value")
 	}
 	if v.kind != scalar {
 		return "", false
@@ -357,6 +359,9 @@ func (r *reader) scalar(n ast.Node) *node {
 		out.kind = null
 	case *ast.StringNode:
 		out.text = n.Value
+		if tk := n.GetToken(); tk.Type == token.StringType && (strings.Contains(out.text, ": ") || strings.HasSuffix(out.text, ":")) {
+			return r.problem(n, `": " inside a value without quotes`, "put the value in quotes, or write a comma or a new line where another key begins")
+		}
 	case *ast.LiteralNode:
 		out.text = n.Value.Value
 	case *ast.IntegerNode:
@@ -368,7 +373,7 @@ func (r *reader) scalar(n ast.Node) *node {
 	case *ast.InfinityNode, *ast.NanNode:
 		out.text, out.plain = n.GetToken().Value, isFloat
 	default:
-		return r.problem(n, "is nothing a configuration can use", "")
+		return r.problem(n, "is nothing a configuration can use", "write a text, a number, true or false")
 	}
 	return out
 }

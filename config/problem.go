@@ -12,14 +12,19 @@ import (
 )
 
 // Position is a place in the configuration file, counted from 1. The zero value is no place.
-type Position struct{ Line, Column int }
+type Position struct {
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+}
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
 	Position
-	Path    string // where in the configuration: "sinks.ga.delivery.timeout"
-	Message string // what is wrong
-	Hint    string // what to do; may be empty
+	Path    string `json:"path,omitempty"`   // where in the configuration: "sinks.ga.delivery.timeout"
+	Message string `json:"message"`          // what is wrong
+	Hint    string `json:"hint,omitempty"`   // what to do; may be empty where the message says it
+	Source  string `json:"source,omitempty"` // the line of the file, shortened, with what may be secret masked
+	Caret   int    `json:"-"`                // the place in Source, in characters from 1
 }
 
 // Error is everything that is wrong with a configuration, in the order of the file.
@@ -28,8 +33,8 @@ type Error struct {
 	Problems []Problem
 }
 
-// Error prints one problem a line as name:line:column: path: message, each
-// followed by an indented line with its hint.
+// Error prints each problem as name:line:column: path: message, followed by the line
+// of the file with a caret under the place, and what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
@@ -52,8 +57,13 @@ func (p Problem) format(name string) string {
 		b.WriteString(p.Path + ": ")
 	}
 	b.WriteString(p.Message)
+	gutter := strings.Repeat(" ", len(strconv.Itoa(p.Line)))
+	if p.Source != "" {
+		fmt.Fprintf(&b, "\n  %d | %s", p.Line, p.Source)
+		fmt.Fprintf(&b, "\n  %s | %s^", gutter, strings.Repeat(" ", p.Caret-1))
+	}
 	if p.Hint != "" {
-		b.WriteString("\n    " + p.Hint)
+		fmt.Fprintf(&b, "\n  %s = %s", gutter, p.Hint)
 	}
 	return b.String()
 }
@@ -61,9 +71,10 @@ func (p Problem) format(name string) string {
 // problems collects what is wrong. What an anchor brings in at several places is
 // reported once.
 type problems struct {
-	list []Problem
-	seen map[Problem]bool
-	mask masker
+	list   []Problem
+	parsed bool // the file could be read as YAML
+	seen   map[Problem]bool
+	mask   masker
 }
 
 func (ps *problems) add(p Problem) {
@@ -109,14 +120,20 @@ func unprefixed(message, path string) string {
 	return message
 }
 
-// err returns nil, or an *Error with the problems in the order of the file.
-func (ps *problems) err(name string) error {
+// err returns nil, or an *Error with the problems in the order of the file. data is its content, keys those
+// whose values are secrets.
+func (ps *problems) err(name string, data []byte, keys []string) error {
 	if len(ps.list) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(ps.list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+	x := newExcerpts(data, keys, &ps.mask, ps.parsed)
+	for i := range ps.list {
+		p := &ps.list[i]
+		p.Source, p.Caret = x.at(p.Position)
+	}
 	return &Error{Name: name, Problems: ps.list}
 }
 

@@ -2,7 +2,10 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
+
+	"github.com/sidetrack-go/sidetrack"
 )
 
 // key is one key of a struct.
@@ -73,7 +76,7 @@ func (d *decoder) fields(n *node, fields []field, v reflect.Value, path string, 
 	}
 	for _, k := range keys {
 		if k.required && !present[k.name] {
-			d.at(n, path, "key "+quote(k.name)+" is missing", "")
+			d.at(n, path, "key "+quote(k.name)+" is missing", "add it: "+k.name+": …")
 			good = false
 		}
 	}
@@ -84,4 +87,50 @@ func (d *decoder) fields(n *node, fields []field, v reflect.Value, path string, 
 		}
 	}
 	return good
+}
+
+// secretKeys lists the keys of a registry's components whose values are secrets by their type.
+func secretKeys(reg *sidetrack.Registry) []string {
+	var out []string
+	seen := make(map[reflect.Type]bool)
+	var visit func(t reflect.Type)
+	visit = func(t reflect.Type) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || seen[t] {
+			return
+		}
+		seen[t] = true
+		for _, k := range keysOf(t) {
+			field := t.FieldByIndex(k.index).Type
+			if field == secretType || field == reflect.PointerTo(secretType) {
+				out = append(out, k.name)
+			}
+			visit(field)
+		}
+	}
+	for _, config := range configs(reg) {
+		visit(reflect.TypeOf(config))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// configs returns a configuration of every component, with its defaults.
+func configs(reg *sidetrack.Registry) []any {
+	var out []any
+	for _, f := range reg.Sources() {
+		out = append(out, f.Config())
+	}
+	for _, f := range reg.Decoders() {
+		out = append(out, f.Config())
+	}
+	for _, f := range reg.Processors() {
+		out = append(out, f.Config())
+	}
+	for _, f := range reg.Sinks() {
+		out = append(out, f.Config())
+	}
+	return out
 }

@@ -175,7 +175,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 		f /= 100
 	}
 	if !(f > 0 && f <= 1) {
-		return errors.New("is not a share above 0 and at most 100%")
+		return errors.New("is not a share above 0 and at most 100%: write 10% or 0.1")
 	}
 	*s = Share(f)
 	return nil
@@ -183,7 +183,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 
 func notNegative(field string, n int) error {
 	if n < 0 {
-		return &sidetrack.FieldError{Field: field, Problem: "must not be negative"}
+		return &sidetrack.FieldError{Field: field, Problem: "must not be negative: use 0 for the default, or more"}
 	}
 	return nil
 }

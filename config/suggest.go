@@ -30,6 +30,17 @@ func nearest(word string, words []string) string {
 			best, bestDistance = w, d
 		}
 	}
+	if best != "" || len(word) < 4 {
+		return best
+	}
+	for _, w := range words { // half of a longer word
+		if strings.HasPrefix(fold(w), fold(word)) {
+			if best != "" {
+				return ""
+			}
+			best = w
+		}
+	}
 	return best
 }
 

@@ -57,7 +57,7 @@ func (b *builder) tests(n *node) {
 		}
 		for _, k := range []string{"name", "event", "expect"} {
 			if item.get(k) == nil {
-				b.at(item, path, "key "+quote(k)+" is missing", "")
+				b.at(item, path, "key "+quote(k)+" is missing", "a test has name, event and expect")
 			}
 		}
 		b.config.Tests = append(b.config.Tests, t)
@@ -69,13 +69,15 @@ func (b *builder) event(n *node, path string) *sidetrack.Event {
 	if !b.isMapping(n, path) {
 		return nil
 	}
+	before := len(b.list)
+	b.unknownEventKeys(n, eventKeys(), path)
 	tree, ok := b.any(n, path)
-	if !ok {
+	if !ok || len(b.list) > before {
 		return nil
 	}
 	data, err := json.Marshal(tree)
 	if err != nil {
-		b.at(n, path, "is not an event", "")
+		b.at(n, path, "is not an event", "write it as in the documentation of events: name, page, visitor, consent, …")
 		return nil
 	}
 	e := new(sidetrack.Event)
