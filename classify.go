@@ -95,7 +95,7 @@ func (r ResponseRule) Validate() error {
 	case r.After < 0:
 		return &FieldError{Field: "after", Problem: "must not be negative"}
 	case r.After > 0 && r.As != Throttled:
-		return &FieldError{Field: "after", Problem: "is for throttled alone"}
+		return &FieldError{Field: "after", Problem: "is for throttled alone: write as: throttled, or remove it"}
 	}
 	return nil
 }

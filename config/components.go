@@ -251,7 +251,7 @@ func (b *builder) sinks(root, n *node) {
 		if rules := n.get("responses"); rules != nil {
 			for i, rule := range rules.items {
 				if rule.kind == mapping && rule.get("status") == nil && rule.get("body") == nil {
-					b.at(rule, join(path, index("responses", i)), "has neither status nor body: it would fit every answer", "")
+					b.at(rule, join(path, index("responses", i)), "has neither status nor body: it would fit every answer", "say which answers: status: [400], or a text of the body")
 				}
 			}
 		}

@@ -73,6 +73,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	}
 	removed, err := p.cfg.Bus.Declare(ctx, p.topics()...)
 	if err != nil {
+		p.started.Store(false) // nothing runs that Close would have to stop
 		return fmt.Errorf("pipeline: start: declare topics: %w", err)
 	}
 	for _, g := range removed {
@@ -83,6 +84,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 			for _, started := range p.sinks {
 				started.stop(time.Now())
 			}
+			p.started.Store(false)
 			return fmt.Errorf("pipeline: start sink %s: %w", s.name, err)
 		}
 	}
