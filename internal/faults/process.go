@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -80,4 +82,18 @@ func (p *Process) Stop(limit time.Duration) error {
 		p.Kill()
 		return fmt.Errorf("faults: stop: still running %s after SIGTERM", limit)
 	}
+}
+
+// FreeAddr returns a loopback address nobody listens on. It is not one of those the system
+// gives to connections: while the process that is to listen there is down, a client that
+// dials such an address now and then connects to itself, and keeps the process out.
+func FreeAddr() (string, error) {
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err != nil {
+			continue
+		}
+		return l.Addr().String(), l.Close()
+	}
+	return "", errors.New("faults: no free port")
 }
