@@ -12,8 +12,9 @@ import (
 )
 
 // admit takes a message into the window: every event in it is settled at once or
-// becomes an item of a unit. isolated says that it comes from the retry topic.
-func (w *window) admit(m *message.Message, isolated bool) {
+// becomes an item of a unit. retried says that it comes from the retry topic: it is one unit
+// that failed, or the rest of messages that a clean stop found settled in part.
+func (w *window) admit(m *message.Message, retried bool) {
 	if w.settled.has(m.UUID) {
 		m.Ack() // its ack was lost on the way; the events are accounted for
 		return
@@ -23,13 +24,15 @@ func (w *window) admit(m *message.Message, isolated bool) {
 		return
 	}
 	b := w.s.p.batches.get(m)
-	en := &entry{msg: m, left: len(b.events) + len(b.bad)}
-	if en.left == 0 {
+	en := &entry{msg: m, total: len(b.events) + len(b.bad)}
+	if en.left = en.total; en.left == 0 {
 		m.Ack()
 		return
 	}
 	w.held[m.UUID] = en
 	var stubborn *unit
+	_, failed := m.Metadata[metaAttempt]
+	isolated := retried && failed
 	if isolated {
 		stubborn = isolatedUnit(m)
 	}

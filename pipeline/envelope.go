@@ -33,7 +33,7 @@ const (
 	maxBatchEvents = 500
 	maxBatchBytes  = 512 << 10
 
-	metaAttempt   = "attempt"    // retry topics: attempts so far
+	metaAttempt   = "attempt"    // retry topics: attempts so far; absent: none of this unit, the events wait like new ones
 	metaNotBefore = "not-before" // retry topics: Unix milliseconds of the next attempt
 	metaFirstFail = "first-fail" // retry topics: Unix milliseconds
 )

@@ -37,6 +37,7 @@ func (w *window) settle(r result) {
 		w.delivered(u, now)
 	case canceled:
 		r.done(errNoVerdict) // a shutdown: the bus keeps it
+		w.now = append(w.now, u)
 	case errors.Is(err, errUnbuildable), errors.Is(err, errTooLarge):
 		r.done(errNoVerdict)
 		w.failed(u, err, now)

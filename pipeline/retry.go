@@ -82,3 +82,61 @@ func (s *sink) shelve(u *unit) error {
 	m.Metadata[metaFirstFail] = millis(u.firstFail)
 	return s.p.cfg.Bus.Publisher().Publish(TopicRetry(s.name), m)
 }
+
+// handOver moves what is left of messages that are settled in part to the retry topic and acks
+// them: given back as they are, they would repeat what was delivered. The loop has ended
+// but for this. What cannot be stored is given back after all.
+func (w *window) handOver() {
+	left := map[*entry][]item{}
+	take := func(u *unit) {
+		for _, it := range u.items {
+			if it.from.left < it.from.total {
+				left[it.from] = append(left[it.from], it)
+			}
+		}
+	}
+	for _, u := range w.now {
+		take(u)
+	}
+	for _, u := range w.later {
+		take(u)
+	}
+	for u := w.former.next(); u != nil; u = w.former.next() {
+		take(u)
+	}
+	var payload []byte
+	var events int
+	var moved []*entry
+	flush := func() bool {
+		if len(moved) == 0 {
+			return true
+		}
+		if err := w.s.p.cfg.Bus.Publisher().Publish(TopicRetry(w.s.name), newMessage(payload, events, contentTypeEvents)); err != nil {
+			w.s.log.Warn("the rest of messages cannot be stored by itself: some deliveries will be repeated", "error", err)
+			return false
+		}
+		for _, en := range moved {
+			w.ack(en)
+		}
+		payload, events, moved = nil, 0, nil
+		return true
+	}
+	for en, items := range left {
+		if len(items) != en.left {
+			continue // an attempt was abandoned: nobody knows how it ends
+		}
+		size := 0
+		for _, it := range items {
+			size += len(it.line) + 1
+		}
+		if (events+len(items) > maxBatchEvents || len(payload)+size > maxBatchBytes) && !flush() {
+			return
+		}
+		for _, it := range items {
+			payload = append(append(payload, it.line...), '\n')
+		}
+		events += len(items)
+		moved = append(moved, en)
+	}
+	flush()
+}

@@ -11,8 +11,9 @@ import (
 
 // entry is a message held by a sink's window. It is acked when left reaches zero.
 type entry struct {
-	msg  *message.Message
-	left int // events not settled yet
+	msg   *message.Message
+	total int // events in it
+	left  int // of them, not settled yet
 }
 
 // item is one event on its way to a backend.

@@ -227,9 +227,17 @@ func (s *sink) observe(e *sidetrack.Event, c Column, r sidetrack.Reason, err err
 	}
 }
 
-// finish waits for what is in flight, at most until deadline. Messages with
-// unsettled events are given back by closing the subscribers.
+// finish waits for what is in flight, at most until deadline, and hands over what is left of
+// messages that are settled in part. Messages that are still held then are given back by closing
+// the subscribers.
 func (w *window) finish(deadline time.Time) {
+	w.settleFlight(deadline)
+	if w.s.p.cfg.Bus.Durable() {
+		w.handOver()
+	}
+}
+
+func (w *window) settleFlight(deadline time.Time) {
 	w.unsub()
 	grace := time.After(max(0, time.Until(deadline)))
 	for w.inFlight+w.aside > 0 {

@@ -6,6 +6,7 @@
 //	go run ./cmd/load isolation   what a sick sink costs the other one
 //	go run ./cmd/load lag         how late events are behind a slow backend
 //	go run ./cmd/load memory      resident memory while a backlog grows
+//	go run ./cmd/load chaos       a million events, four failing sinks, ten restarts: what became of each event
 package main
 
 import (
@@ -16,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/sidetrack-go/sidetrack/internal/chaos"
 )
 
 // options are shared by all checks.
@@ -26,9 +29,13 @@ type options struct {
 	rate    int
 	check   bool
 	profile string // directory
+
+	events, restarts int
+	seed             uint64
 }
 
 func main() {
+	chaos.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
@@ -39,7 +46,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to measure: speed, isolation, lag or memory")
+		return errors.New("say what to measure: speed, isolation, lag, memory or chaos")
 	}
 	var o options
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -49,6 +56,9 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.rate, "rate", 0, "requests a second; 0: the check's own default")
 	fs.BoolVar(&o.check, "check", false, "fail when a target is missed")
 	fs.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the servers")
+	fs.IntVar(&o.events, "events", 1_000_000, "chaos: events to get accepted")
+	fs.IntVar(&o.restarts, "restarts", 10, "chaos: restarts in the middle of it")
+	fs.Uint64Var(&o.seed, "seed", 0, "chaos: of everything random; 0: a random one")
 	variant := fs.String("variant", "", "serve: which server (used by the tool itself)")
 	dir := fs.String("dir", "", "serve: data directory (used by the tool itself)")
 	if err := fs.Parse(args[1:]); err != nil {
@@ -65,6 +75,8 @@ func run(ctx context.Context, args []string) error {
 		return lag(ctx, o)
 	case "memory":
 		return memoryCheck(ctx, o)
+	case "chaos":
+		return conserve(ctx, o)
 	}
-	return fmt.Errorf("%q is no measurement: speed, isolation, lag or memory", args[0])
+	return fmt.Errorf("%q is no measurement: speed, isolation, lag, memory or chaos", args[0])
 }

@@ -118,7 +118,7 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	for _, s := range r.sinks {
-		s.backend.Set(faults.OK)
+		s.backend.Set(s.healed)
 	}
 	if err := r.start(ctx); err != nil {
 		return err

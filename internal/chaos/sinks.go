@@ -43,6 +43,8 @@ type sink struct {
 	backend *faults.Backend
 	maxAge  time.Duration
 
+	healed faults.Answer // for the end of the run: refuses what is to be refused, and nothing else
+
 	mu      sync.Mutex
 	taken   []uint8 // times, by event id
 	dead    []bool
@@ -118,7 +120,7 @@ func (r *run) newSinks() []*sink {
 		return 0
 	})
 	flapping := faults.Flap(1500*time.Millisecond, good, 500*time.Millisecond, faults.Status(http.StatusBadGateway))
-	return []*sink{
+	sinks := []*sink{
 		r.newSink("steady", mix(flapping, 9000, dripping), steadyMaxAge),
 		r.newSink("picky", mix(picky, 9000), 0),
 		r.newSink("partial", mix(partial, 9000), 0),
@@ -129,11 +131,19 @@ func (r *run) newSinks() []*sink {
 			faults.Weighted{Weight: 200, Answer: short},
 		), 0),
 	}
+	sinks[1].healed = faults.Poison(oneOf(rejected), faults.Status(http.StatusBadRequest), good)
+	sinks[2].healed = faults.Partial(func(text string) int {
+		if oneOf(refusedPart)(text) {
+			return http.StatusBadRequest
+		}
+		return 0
+	})
+	return sinks
 }
 
 func (r *run) newSink(name string, answer faults.Answer, maxAge time.Duration) *sink {
 	n := len(r.accepted)
-	s := &sink{name: name, maxAge: maxAge, taken: make([]uint8, n), dead: make([]bool, n), expired: make([]bool, n)}
+	s := &sink{name: name, maxAge: maxAge, healed: faults.OK, taken: make([]uint8, n), dead: make([]bool, n), expired: make([]bool, n)}
 	s.backend = faults.NewBackend(answer, nil)
 	s.backend.OnTake(s.take)
 	return s
