@@ -12,7 +12,7 @@ import (
 // Origin is what intake processors may see of a request and nobody may store: the
 // raw address, cookies and a few headers. It hangs on the event by an unexported
 // pointer, so no codec, logger or format verb reaches it, and the pipeline cuts it
-// off when intake ends. It is read-only after NewOrigin and safe for concurrent use.
+// off when intake ends. It is read-only once an event has it, and then safe for concurrent use.
 type Origin struct {
 	ip     netip.Addr
 	host   string
@@ -47,6 +47,9 @@ func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
 	}
 	return o
 }
+
+// SetIP sets the client's address. It must be called before any event has o.
+func (o *Origin) SetIP(ip netip.Addr) { o.ip = ip.Unmap().WithZone("") }
 
 // IP returns the client's full address, invalid when unknown. It is nil-safe, as all methods are.
 func (o *Origin) IP() netip.Addr {

@@ -10,7 +10,6 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/sidetrack-go/sidetrack"
-	"github.com/sidetrack-go/sidetrack/internal/clientip"
 	"github.com/sidetrack-go/sidetrack/sources"
 )
 
@@ -35,9 +34,5 @@ func route(r *http.Request) string {
 	return ""
 }
 
-func clientIP(r *http.Request) netip.Addr {
-	if a := middleware.GetClientIPAddr(r.Context()); a.IsValid() {
-		return a
-	}
-	return clientip.Peer(r)
-}
+// clientIP returns what chi found; an invalid address means the peer.
+func clientIP(r *http.Request) netip.Addr { return middleware.GetClientIPAddr(r.Context()) }

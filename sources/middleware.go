@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -48,7 +47,7 @@ func Middleware(q sidetrack.Queue, opts ...Option) func(http.Handler) http.Handl
 
 func newMiddleware(q sidetrack.Queue, opts []Option) *middleware {
 	m := &middleware{
-		queue: q, clientIP: clientip.Peer, source: "web", log: slog.Default(),
+		queue: q, source: "web", log: slog.Default(),
 		route: func(r *http.Request) string { return routeOf(r.Pattern) },
 	}
 	for _, o := range opts {
@@ -58,7 +57,7 @@ func newMiddleware(q sidetrack.Queue, opts []Option) *middleware {
 }
 
 func (m *middleware) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	v := m.begin(w, r)
+	v := m.begin(r)
 	if v == nil {
 		next.ServeHTTP(w, r)
 		return
@@ -94,17 +93,13 @@ func (m *middleware) protect(doing string) {
 }
 
 // begin prepares the visit of r; nil means that it is not tracked.
-func (m *middleware) begin(w http.ResponseWriter, r *http.Request) (v *visit) {
+func (m *middleware) begin(r *http.Request) (v *visit) {
 	defer m.protect("begin")
-	may := m.rules.consider(r)
 	if reason := m.leaveOut(r); reason != "" {
-		if may.view {
-			m.count(reason)
-		}
+		m.count(reason, r)
 		return nil
 	}
 	n := newVisit(m, r)
-	n.may = may
 	if m.consent != nil {
 		n.consent = m.consent(r)
 	}
@@ -112,19 +107,23 @@ func (m *middleware) begin(w http.ResponseWriter, r *http.Request) (v *visit) {
 		n.visitor = m.visitor(r)
 	}
 	if m.cookie != nil {
-		n.identify(m.cookie.identify(r, n.consent, strings.HasPrefix(n.address, "https://"), may.mayIssue))
+		n.identify(m.cookie.identify(r, n.consent, n.https, n.may.mayIssue))
 	}
 	n.tracker = sidetrack.NewTrackerFunc(n, n.event)
-	ctx := context.WithValue(r.Context(), visitKey{}, n)
-	n.request = r.WithContext(sidetrack.NewContext(ctx, n.tracker))
+	n.request = r.WithContext(sidetrack.NewContext(visitContext{r.Context(), n}, n.tracker))
 	return n
 }
 
-// count tells the queue, where it can count, that something was left out on purpose.
-func (m *middleware) count(reason sidetrack.Reason) {
-	if c, ok := m.queue.(interface {
+// count tells the queue, where it can count, that r was left out on purpose, if a page view could have
+// come of it.
+func (m *middleware) count(reason sidetrack.Reason, r *http.Request) {
+	c, ok := m.queue.(interface {
 		Count(reason sidetrack.Reason, n int)
-	}); ok {
+	})
+	if !ok {
+		return
+	}
+	if s := readSignals(r.Header); m.rules.consider(r.Method, &s).view {
 		c.Count(reason, 1)
 	}
 }

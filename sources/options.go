@@ -39,8 +39,8 @@ func WithTitles(byRoute map[string]string) Option {
 // middleware has to come before this one, or there is nothing to read.
 func WithTitleFromHTML() Option { return func(m *middleware) { m.readTitles = true } }
 
-// WithClientIP sets how the visitor's address is found. The default is the peer's
-// address, or what WithTrustedProxies says.
+// WithClientIP sets how the visitor's address is found; an invalid address means the peer's. The default
+// is the peer's address, or what WithTrustedProxies says.
 func WithClientIP(find func(*http.Request) netip.Addr) Option {
 	return func(m *middleware) { m.clientIP = find }
 }

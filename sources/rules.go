@@ -49,36 +49,75 @@ const (
 	forPart                    // an image, a style sheet, a script, …
 )
 
-// scriptHeaders are sent by libraries that load pages or parts of them by script.
-var scriptHeaders = [...]string{
-	"Hx-Request",                                   // htmx
-	"Rsc", "Next-Action", "Next-Router-State-Tree", // React Server Components, Next.js
-	"Turbo-Frame", "X-Turbo-Request-Id", // Hotwire Turbo
-	"X-Inertia", "X-Pjax", "X-Up-Version", // Inertia, PJAX, Unpoly
+// signals is what the middleware takes from a request's headers, in one pass over them.
+type signals struct {
+	dest, mode                string // Sec-Fetch-*
+	script                    bool   // a library that loads pages or parts of them by script says so
+	ahead                     bool   // nobody has seen the page yet: a prefetch, a prerender, a preview
+	referrer, agent, language string
+	hints                     [len(hintNames)]string
 }
 
-// purposeOf reads what the request's headers say. Browsers that send none of them get
-// the benefit of the doubt.
-func purposeOf(h http.Header) purpose {
-	if v := first(h, "Sec-Fetch-Dest"); v != "" && v != "document" {
-		switch v {
-		case "empty":
-			return forScript
-		case "iframe", "frame", "object", "embed", "fencedframe":
-			return forFrame
+func readSignals(h http.Header) (s signals) {
+	for name, values := range h {
+		if len(values) == 0 {
+			continue
 		}
+		v := values[0]
+		switch name {
+		case "Sec-Fetch-Dest":
+			s.dest = v
+		case "Sec-Fetch-Mode":
+			s.mode = v
+		case "Referer":
+			s.referrer = v
+		case "User-Agent":
+			s.agent = v
+		case "Accept-Language":
+			s.language = v
+		case "X-Requested-With": // apps put their name there
+			s.script = s.script || strings.EqualFold(v, "XMLHttpRequest")
+		case "Hx-Request", // htmx
+			"Rsc", "Next-Action", "Next-Router-State-Tree", // React Server Components, Next.js
+			"Turbo-Frame", "X-Turbo-Request-Id", // Hotwire Turbo
+			"X-Inertia", "X-Pjax", "X-Up-Version": // Inertia, PJAX, Unpoly
+			s.script = true
+		case "Next-Router-Prefetch":
+			s.ahead = true
+		case "Sec-Purpose", "Purpose", "X-Purpose", "X-Moz":
+			s.ahead = s.ahead || isAhead(v)
+		default:
+			if strings.HasPrefix(name, "Sec-Ch-Ua") {
+				for i := range hintNames {
+					if hintNames[i].header == name {
+						s.hints[i] = v
+					}
+				}
+			}
+		}
+	}
+	return s
+}
+
+func isAhead(v string) bool {
+	v = strings.ToLower(strings.TrimSpace(v))
+	return strings.HasPrefix(v, "prefetch") || strings.HasPrefix(v, "preview") || strings.HasPrefix(v, "prerender")
+}
+
+// purpose reads what the headers say. Browsers that send none of them get the benefit of
+// the doubt.
+func (s *signals) purpose() purpose {
+	switch s.dest {
+	case "", "document":
+	case "empty":
+		return forScript
+	case "iframe", "frame", "object", "embed", "fencedframe":
+		return forFrame
+	default:
 		return forPart
 	}
-	if strings.EqualFold(first(h, "X-Requested-With"), "XMLHttpRequest") {
+	if s.script || s.mode == "cors" || s.mode == "same-origin" || s.mode == "websocket" {
 		return forScript
-	}
-	if mode := first(h, "Sec-Fetch-Mode"); mode == "cors" || mode == "same-origin" || mode == "websocket" {
-		return forScript
-	}
-	for _, name := range scriptHeaders {
-		if len(h[name]) > 0 {
-			return forScript
-		}
 	}
 	return forDocument
 }
@@ -91,20 +130,6 @@ func first(h http.Header, name string) string {
 	return ""
 }
 
-// isAhead reports whether a browser asks for a page that nobody has seen yet: a prefetch, a prerender
-// or a preview.
-func isAhead(h http.Header) bool {
-	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		if v := first(h, name); v != "" {
-			v = strings.ToLower(strings.TrimSpace(v))
-			if strings.HasPrefix(v, "prefetch") || strings.HasPrefix(v, "preview") || strings.HasPrefix(v, "prerender") {
-				return true
-			}
-		}
-	}
-	return len(h["Next-Router-Prefetch"]) > 0
-}
-
 // candidate is what may come of a request, as far as it is known before the answer.
 type candidate struct {
 	view      bool // a page view
@@ -114,20 +139,20 @@ type candidate struct {
 	speculate bool
 }
 
-// consider says what may come of r.
-func (rules *Rules) consider(r *http.Request) candidate {
-	switch r.Method {
+// consider says what may come of a request.
+func (rules *Rules) consider(method string, s *signals) candidate {
+	switch method {
 	case http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodConnect:
 		return candidate{}
 	}
-	want, ahead := purposeOf(r.Header), isAhead(r.Header)
-	if ahead && !rules.Ahead {
+	want := s.purpose()
+	if s.ahead && !rules.Ahead {
 		return candidate{speculate: true}
 	}
 	c := candidate{
-		view:      rules.AnyMethod || r.Method == http.MethodGet,
-		mayIssue:  want == forDocument && !ahead,
-		speculate: ahead,
+		view:      rules.AnyMethod || method == http.MethodGet,
+		mayIssue:  want == forDocument && !s.ahead,
+		speculate: s.ahead,
 	}
 	switch want {
 	case forDocument:

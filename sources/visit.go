@@ -13,10 +13,25 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/clientip"
 	"github.com/sidetrack-go/sidetrack/internal/text"
 )
 
 type visitKey struct{}
+
+// visitContext is a context with a visit in it.
+type visitContext struct {
+	context.Context
+	v *visit
+}
+
+// Value implements context.Context.
+func (c visitContext) Value(key any) any {
+	if _, ok := key.(visitKey); ok {
+		return c.v
+	}
+	return c.Context.Value(key)
+}
 
 // visitOf returns the visit that is being served with ctx, nil when there is none.
 func visitOf(ctx context.Context) *visit {
@@ -36,53 +51,59 @@ type visit struct {
 	viewed  atomic.Bool // a page view was sent, or is not wanted
 
 	// Copies; they do not change after begin.
-	address  string // of the page
-	referrer string
-	agent    string
-	language string
-	hints    [len(hintNames)]string
-	client   netip.Addr
-	origin   *sidetrack.Origin
-	visitor  sidetrack.Visitor
-	consent  sidetrack.Consent
-	cookies  []*http.Cookie // to be set with the page
+	signals
+	https                            bool
+	host, path, rawPath, query, peer string
+	origin                           *sidetrack.Origin
+	visitor                          sidetrack.Visitor
+	consent                          sidetrack.Consent
+	cookies                          []*http.Cookie // to be set with the page
 
 	mu      sync.Mutex
 	request *http.Request // nil once the request ended
 	route   string        // known once the request ended
+	client  netip.Addr    // invalid: the peer
+	located bool          // client is found
 	issued  bool          // the id in visitor is known to the browser, or was given to an event
 }
 
 func newVisit(m *middleware, r *http.Request) *visit {
-	h := r.Header
 	v := &visit{
-		m: m, began: time.Now(), request: r,
-		address: m.pageURL(r), referrer: first(h, "Referer"),
-		agent: first(h, "User-Agent"), language: first(h, "Accept-Language"),
-		client: m.clientIP(r).Unmap().WithZone(""), issued: true,
+		m: m, began: time.Now(), request: r, signals: readSignals(r.Header),
+		host: r.Host, path: r.URL.Path, rawPath: r.URL.RawPath, query: r.URL.RawQuery, peer: r.RemoteAddr,
+		https:  m.isHTTPS(r),
+		origin: sidetrack.NewOrigin(netip.Addr{}, r),
+		issued: true,
 	}
-	for i := range hintNames {
-		v.hints[i] = first(h, hintNames[i].header)
+	v.may = m.rules.consider(r.Method, &v.signals)
+	if m.clientIP != nil {
+		v.client = m.clientIP(r).Unmap().WithZone("")
 	}
-	v.origin = sidetrack.NewOrigin(v.client, r)
 	return v
 }
 
-func (m *middleware) pageURL(r *http.Request) string {
-	u := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+// isHTTPS reports whether the browser uses https.
+func (m *middleware) isHTTPS(r *http.Request) bool {
+	return r.TLS != nil || strings.HasPrefix(m.base, "https://") ||
+		m.proxies.Trusts(r) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// pageURL returns the address of the page.
+func (v *visit) pageURL() string {
+	u := url.URL{Path: v.path, RawPath: v.rawPath, RawQuery: v.query}
 	switch {
-	case m.base != "":
-		return m.base + u.String()
-	case r.TLS != nil || m.proxies.Trusts(r) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"):
-		return "https://" + r.Host + u.String()
+	case v.m.base != "":
+		return v.m.base + u.String()
+	case v.https:
+		return "https://" + v.host + u.String()
 	}
-	return "http://" + r.Host + u.String()
+	return "http://" + v.host + u.String()
 }
 
 // event returns a fresh event with what the events of this request have in common.
 func (v *visit) event() *sidetrack.Event {
 	e := &sidetrack.Event{Source: v.m.source, Site: v.m.site, Consent: v.consent}
-	setPage(e, v.address)
+	setPage(e, v.pageURL())
 	e.Page.Referrer = cleanURL(v.referrer)
 	e.Device.UserAgent = text.Clean(v.agent, maxUserAgent)
 	e.Device.Language = firstLanguage(v.language)
@@ -95,6 +116,14 @@ func (v *visit) event() *sidetrack.Event {
 		}
 	}
 	v.mu.Lock()
+	if !v.located { // only now: most requests send no event
+		v.located = true
+		if !v.client.IsValid() {
+			v.client, _ = clientip.Parse(v.peer)
+		}
+		v.origin.SetIP(v.client)
+	}
+	client := v.client
 	v.issued = true
 	e.Visitor = v.visitor
 	if v.request != nil {
@@ -104,7 +133,7 @@ func (v *visit) event() *sidetrack.Event {
 	}
 	v.mu.Unlock()
 	e.Page.Title = v.m.titles[e.Page.Route]
-	hideAddresses(e, v.client)
+	hideAddresses(e, client)
 	e.SetOrigin(v.origin)
 	return e
 }
