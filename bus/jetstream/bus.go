@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -87,6 +88,9 @@ type topic struct {
 	subject string
 	limits  bus.Topic          // guarded by Bus.mu
 	cursors map[string]*cursor // by group; guarded by Bus.mu
+
+	positions atomic.Pointer[[]*position] // of cursors
+	sweep     *sweep                      // nil on a cluster, where others settle too
 
 	// turn is held while a message is being stored: cumulative counts need an
 	// order, and the store has one fsync at a time anyway.

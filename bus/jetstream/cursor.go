@@ -49,6 +49,9 @@ func (c *cursor) answer(w way, answer []byte) { _ = c.b.nc.Publish(string(w), an
 
 // ack settles a message with the server, or leaves that for a moment. c.mu is held.
 func (c *cursor) ack(seq uint64, w way) {
+	if c.topic.sweep != nil && c.topic.sweep.take(c, seq, w) {
+		return
+	}
 	c.flushLate()
 	if seq < c.topic.last().seq {
 		c.answer(w, answerAck)
@@ -173,8 +176,11 @@ func (c *cursor) giveBackAll() {
 		}
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.flushLate()
+	c.mu.Unlock()
+	if c.topic.sweep != nil {
+		c.topic.sweep.flush()
+	}
 }
 
 // drop ends the subscription of a group that is not declared any more.

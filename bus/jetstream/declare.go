@@ -314,6 +314,9 @@ func (b *Bus) openTopic(ctx context.Context, limits bus.Topic) error {
 			turn:    make(chan struct{}, 1),
 			counts:  counts,
 		}
+		if b.node != nil {
+			t.sweep = newSweep(b, t)
+		}
 		if err := b.resync(ctx, t); err != nil {
 			return errors.Join(err, counts.close())
 		}
@@ -340,6 +343,11 @@ func (b *Bus) openTopic(ctx context.Context, limits bus.Topic) error {
 		}
 	}
 	t.cursors = cursors
+	positions := make([]*position, 0, len(cursors))
+	for _, c := range cursors {
+		positions = append(positions, c.pos)
+	}
+	t.positions.Store(&positions)
 	t.limits = limits
 	b.topics[t.name] = t
 	return nil

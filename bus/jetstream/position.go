@@ -122,6 +122,13 @@ func (p *position) settle(seq uint64) {
 	p.settled.add(seq)
 }
 
+// hasSettled reports whether the message was settled in this process, not too long ago.
+func (p *position) hasSettled(seq uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settled.has(seq)
+}
+
 // giveBack notes that nobody holds the message any more. A message that was
 // never handed out does not count as redelivered later.
 func (p *position) giveBack(seq uint64, handedOut bool) {
