@@ -15,6 +15,15 @@ import (
 // the same event. Empty fields and groups are left out, invalid UTF-8 becomes U+FFFD. The
 // error is a *FieldError that names a value in Params JSON cannot hold.
 func (e *Event) AppendJSON(b []byte) ([]byte, error) {
+	out, _, err := e.AppendExact(b)
+	return out, err
+}
+
+// AppendExact is AppendJSON that also reports whether ParseEvent would give back an event equal to
+// e, apart from its origin, provided that Validate accepts e. It may report false although it
+// would. Of times only those in UTC without a monotonic reading come back as they are, of
+// numbers in Params int64 and float64 that are not whole.
+func (e *Event) AppendExact(b []byte) (out []byte, exact bool, err error) {
 	w := jsonWriter{b: append(b, '{')}
 	w.int("v", EventVersion)
 	if e.ID != uuid.Nil {
@@ -52,7 +61,7 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 		w.text("category", e.Timing.Category)
 		w.text("variable", e.Timing.Variable)
 		w.text("label", e.Timing.Label)
-		w.int("value_msec", e.Timing.Value.Milliseconds())
+		w.int("value_msec", w.msec(e.Timing.Value))
 		w.b = append(w.b, '}')
 	}
 	if e.Social != nil {
@@ -69,9 +78,9 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	w.params("user_properties", e.UserProperties)
 	w.texts("marks", e.Marks)
 	if w.err != nil {
-		return b, w.err
+		return b, false, w.err
 	}
-	return append(w.b, '}'), nil
+	return append(w.b, '}'), !w.inexact, nil
 }
 
 // MarshalJSON is AppendJSON.
@@ -79,8 +88,9 @@ func (e *Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil) }
 
 // jsonWriter appends members to the object that is open at the end of b.
 type jsonWriter struct {
-	b   []byte
-	err error
+	b       []byte
+	err     error
+	inexact bool // what was written will not be read back as it was
 }
 
 // key writes a member's name, with a comma unless it is the first.
@@ -113,10 +123,26 @@ func (w *jsonWriter) end(mark int) {
 	w.b = append(w.b, '}')
 }
 
+// lose notes, if something is lost, that what was written will not be read back as it was.
+func (w *jsonWriter) lose(something bool) { w.inexact = w.inexact || something }
+
+// quote writes a string.
+func (w *jsonWriter) quote(s string) {
+	var valid bool
+	w.b, valid = appendText(w.b, s)
+	w.lose(!valid)
+}
+
+// msec returns whole milliseconds.
+func (w *jsonWriter) msec(d time.Duration) int64 {
+	w.lose(d%time.Millisecond != 0)
+	return d.Milliseconds()
+}
+
 func (w *jsonWriter) text(name, v string) {
 	if v != "" {
 		w.key(name)
-		w.b = appendText(w.b, v)
+		w.quote(v)
 	}
 }
 
@@ -148,17 +174,20 @@ func (w *jsonWriter) money(name string, v Money, has bool) {
 // time writes RFC 3339 in UTC with as many decimals as needed.
 func (w *jsonWriter) time(name string, t time.Time) {
 	if t.IsZero() {
+		w.lose(t != time.Time{})
 		return
 	}
-	t = t.UTC()
+	u := t.UTC()
+	w.lose(u.Round(0) != t)
 	w.key(name)
 	w.b = append(w.b, '"')
-	w.b = t.AppendFormat(w.b, time.RFC3339Nano)
+	w.b = u.AppendFormat(w.b, time.RFC3339Nano)
 	w.b = append(w.b, '"')
 }
 
 func (w *jsonWriter) texts(name string, list []string) {
 	if len(list) == 0 {
+		w.lose(list != nil)
 		return
 	}
 	w.key(name)
@@ -167,20 +196,21 @@ func (w *jsonWriter) texts(name string, list []string) {
 		if i > 0 {
 			w.b = append(w.b, ',')
 		}
-		w.b = appendText(w.b, v)
+		w.quote(v)
 	}
 	w.b = append(w.b, ']')
 }
 
 func (w *jsonWriter) textMap(name string, m map[string]string) {
 	if len(m) == 0 {
+		w.lose(m != nil)
 		return
 	}
 	w.open(name)
 	var space [16]string
 	for _, k := range sortedKeys(m, space[:0]) {
 		w.mapKey(k)
-		w.b = appendText(w.b, m[k])
+		w.quote(m[k])
 	}
 	w.b = append(w.b, '}')
 }
@@ -190,11 +220,13 @@ func (w *jsonWriter) mapKey(k string) {
 	if w.b[len(w.b)-1] != '{' {
 		w.b = append(w.b, ',')
 	}
-	w.b = append(appendText(w.b, k), ':')
+	w.quote(k)
+	w.b = append(w.b, ':')
 }
 
 func (w *jsonWriter) params(name string, m map[string]any) {
 	if len(m) == 0 {
+		w.lose(m != nil)
 		return
 	}
 	w.key(name)
@@ -204,6 +236,7 @@ func (w *jsonWriter) params(name string, m map[string]any) {
 }
 
 func (w *jsonWriter) object(m map[string]any, depth int) error {
+	w.lose(m == nil)
 	w.b = append(w.b, '{')
 	var space [16]string
 	for _, k := range sortedKeys(m, space[:0]) {
@@ -224,16 +257,18 @@ func (w *jsonWriter) value(v any, depth int) error {
 	case nil:
 		w.b = append(w.b, "null"...)
 	case string:
-		w.b = appendText(w.b, v)
+		w.quote(v)
 	case bool:
 		w.b = strconv.AppendBool(w.b, v)
 	case int64:
 		w.b = strconv.AppendInt(w.b, v, 10)
 	case float64:
+		w.lose(v == math.Trunc(v))
 		return w.float(v)
 	case map[string]any:
 		return w.object(v, depth)
 	case []any:
+		w.lose(v == nil)
 		w.b = append(w.b, '[')
 		for i := range v {
 			if i > 0 {
@@ -252,6 +287,7 @@ func (w *jsonWriter) value(v any, depth int) error {
 
 // otherValue writes what Go code may put into Params beyond what JSON yields.
 func (w *jsonWriter) otherValue(v any) error {
+	w.inexact = true
 	switch v := v.(type) {
 	case int:
 		w.b = strconv.AppendInt(w.b, int64(v), 10)
@@ -299,7 +335,7 @@ func (w *jsonWriter) visitor(v *Visitor) {
 	w.text("user_id", v.UserID)
 	w.text("session_id", v.SessionID)
 	w.count("session_number", v.SessionNumber)
-	w.count("engagement_msec", v.Engagement.Milliseconds())
+	w.count("engagement_msec", w.msec(v.Engagement))
 	w.flag("new", v.New)
 	w.flag("cookieless", v.Cookieless)
 	w.flag("new_session", v.NewSession)
@@ -389,6 +425,7 @@ func (w *jsonWriter) ecommerce(c *Ecommerce) {
 	w.open("ecommerce")
 	w.text("currency", c.Currency)
 	w.money("value", c.Value, c.HasValue)
+	w.lose(c.Value != 0 && !c.HasValue)
 	w.text("transaction_id", c.TransactionID)
 	w.text("affiliation", c.Affiliation)
 	w.money("tax", c.Tax, false)
@@ -398,6 +435,7 @@ func (w *jsonWriter) ecommerce(c *Ecommerce) {
 	w.text("shipping_tier", c.ShippingTier)
 	w.text("item_list_id", c.ListID)
 	w.text("item_list_name", c.ListName)
+	w.lose(c.Items != nil && len(c.Items) == 0)
 	if len(c.Items) > 0 {
 		w.key("items")
 		w.b = append(w.b, '[')
@@ -424,6 +462,7 @@ func (w *jsonWriter) item(it *Item) error {
 	w.text("item_variant", it.Variant)
 	w.texts("item_categories", it.Categories)
 	w.money("price", it.Price, it.HasPrice)
+	w.lose(it.Price != 0 && !it.HasPrice || it.Index != 0 && !it.HasIndex)
 	w.money("discount", it.Discount, false)
 	if it.Quantity != 0 {
 		w.key("quantity")
@@ -440,6 +479,7 @@ func (w *jsonWriter) item(it *Item) error {
 	w.text("location_id", it.LocationID)
 	w.text("affiliation", it.Affil)
 	w.promotion(&it.Promotion)
+	w.lose(it.Params != nil && len(it.Params) == 0)
 	if len(it.Params) > 0 {
 		w.key("params")
 		if err := w.object(it.Params, 1); err != nil {
@@ -460,8 +500,9 @@ func (w *jsonWriter) promotion(p *Promotion) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendText appends a JSON string.
-func appendText(b []byte, s string) []byte {
+// appendText appends a JSON string. It reports whether s was valid UTF-8.
+func appendText(b []byte, s string) (_ []byte, valid bool) {
+	valid = true
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -473,6 +514,7 @@ func appendText(b []byte, s string) []byte {
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && size == 1 {
+				valid = false
 				b = append(append(b, s[start:i]...), "\ufffd"...)
 				start = i + 1
 			}
@@ -495,7 +537,7 @@ func appendText(b []byte, s string) []byte {
 		i++
 		start = i
 	}
-	return append(append(b, s[start:]...), '"')
+	return append(append(b, s[start:]...), '"'), valid
 }
 
 // encodeUUID overwrites a dashed form of zeros.

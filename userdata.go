@@ -169,6 +169,7 @@ func (w *jsonWriter) userData(u *UserData) {
 	w.open("user_data")
 	w.texts("sha256_email_address", u.Emails)
 	w.texts("sha256_phone_number", u.Phones)
+	w.lose(u.Addresses != nil && len(u.Addresses) == 0)
 	if len(u.Addresses) > 0 {
 		w.key("address")
 		w.b = append(w.b, '[')

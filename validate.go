@@ -43,6 +43,14 @@ func (e *Event) Validate(now time.Time) error {
 	if e.Visitor.SessionNumber < 0 || e.Visitor.Engagement < 0 {
 		return &FieldError{Field: "visitor", Problem: "session_number and engagement_msec must not be negative"}
 	}
+	for _, f := range [...]struct {
+		name string
+		v    int
+	}{{"page.status", e.Page.Status}, {"device.colors", e.Device.Colors}} {
+		if f.v < 0 || f.v > math.MaxInt32 {
+			return &FieldError{Field: f.name, Problem: "is out of range"}
+		}
+	}
 	if e.Timing != nil && e.Timing.Value < 0 {
 		return &FieldError{Field: "timing.value_msec", Problem: "must not be negative"}
 	}
