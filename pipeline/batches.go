@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"unsafe"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -39,8 +40,10 @@ type batches struct {
 type slot struct {
 	id   string
 	size int
-	once sync.Once
-	done *batch
+
+	known *batch // before the shared processors, where it need not be decoded; set before the message is published
+	once  sync.Once
+	done  *batch
 }
 
 // Bounds of the cache, in payload bytes and messages.
@@ -53,32 +56,67 @@ func newBatches(processors []sidetrack.Processor) *batches {
 	return &batches{processors: processors, byID: map[string]*list.Element{}}
 }
 
-func (b *batches) get(m *message.Message) *batch {
-	b.mu.Lock()
-	el, ok := b.byID[m.UUID]
-	if ok {
-		b.order.MoveToFront(el)
-	} else {
-		el = b.order.PushFront(&slot{id: m.UUID, size: len(m.Payload)})
-		b.byID[m.UUID] = el
-		b.bytes += len(m.Payload)
-		for b.order.Len() > 1 && (b.bytes > cacheBytes || b.order.Len() > cacheMessages) {
-			old := b.order.Remove(b.order.Back()).(*slot)
-			delete(b.byID, old.id)
-			b.bytes -= old.size
-		}
+// put enters a message that is about to be published, together with the events in it, which belong to
+// the cache from now on. They are exactly what decoding would give.
+func (b *batches) put(m *message.Message, items []*encoded) {
+	text := unsafe.String(unsafe.SliceData(m.Payload), len(m.Payload))
+	known := &batch{events: make([]verdict, len(items))}
+	for i, it := range items {
+		known.events[i] = verdict{event: it.event, line: text[:len(it.json)]}
+		text = text[len(it.json)+1:]
 	}
-	s := el.Value.(*slot)
-	b.mu.Unlock()
-	s.once.Do(func() { s.done = b.decode(m.Payload) })
+	// Besides the payload the events keep what they were decoded from, and themselves.
+	b.slot(m.UUID, 3*len(m.Payload)).known = known
+}
+
+// forget takes out what put entered.
+func (b *batches) forget(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if el, ok := b.byID[id]; ok {
+		b.remove(el)
+	}
+}
+
+func (b *batches) get(m *message.Message) *batch {
+	s := b.slot(m.UUID, len(m.Payload))
+	s.once.Do(func() {
+		s.done = s.known
+		if s.done == nil {
+			s.done = decodeBatch(m.Payload)
+		}
+		b.process(s.done)
+	})
 	return s.done
 }
 
-func (b *batches) decode(payload []byte) *batch {
-	out := decodeBatch(payload)
+// slot returns the slot of a message, a new one when it has none.
+func (b *batches) slot(id string, size int) *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if el, ok := b.byID[id]; ok {
+		b.order.MoveToFront(el)
+		return el.Value.(*slot)
+	}
+	s := &slot{id: id, size: size}
+	b.byID[id] = b.order.PushFront(s)
+	b.bytes += size
+	for b.order.Len() > 1 && (b.bytes > cacheBytes || b.order.Len() > cacheMessages) {
+		b.remove(b.order.Back())
+	}
+	return s
+}
+
+func (b *batches) remove(el *list.Element) {
+	old := b.order.Remove(el).(*slot)
+	delete(b.byID, old.id)
+	b.bytes -= old.size
+}
+
+// process runs the shared processors.
+func (b *batches) process(out *batch) {
 	for i := range out.events {
 		v := &out.events[i]
 		v.reason, v.err = runProcessors(context.Background(), b.processors, v.event)
 	}
-	return out
 }

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus"
 )
@@ -22,25 +24,20 @@ func (p *Pipeline) commit() {
 		// Let everybody who is about to queue an event do so first: where storing takes no
 		// time, nothing else would make batches grow under load.
 		runtime.Gosched()
+		p.gather(len(batch))
 		var ok bool
 		if batch, ok = p.queue.take(batch[:0]); !ok {
 			return
 		}
-		size := 0
-		for _, it := range batch {
-			size += len(it.json) + 1
-		}
-		payload := make([]byte, 0, size)
-		for _, it := range batch {
-			payload = append(append(payload, it.json...), '\n')
-		}
-		err := pub.Publish(TopicEvents, newMessage(payload, len(batch), contentTypeEvents))
+		m := p.message(batch)
+		err := pub.Publish(TopicEvents, m)
 		reason := sidetrack.ReasonUnavailable
 		if err != nil {
 			if errors.Is(err, bus.ErrFull) {
 				reason = sidetrack.ReasonOverloaded
 			}
 			err = fmt.Errorf("%w: %w", sidetrack.ErrUnavailable, err)
+			p.batches.forget(m.UUID) // the events are their owners' again
 			p.tally.add(Refused, reason, int64(len(batch)))
 		} else {
 			p.tally.add(Accepted, "", int64(len(batch)))
@@ -54,6 +51,37 @@ func (p *Pipeline) commit() {
 			p.queue.release(it)
 		}
 	}
+}
+
+// gather waits a moment for more events where the last commit had many and few are queued: those that
+// got their answer together are about to come again together, and one commit for all of them costs
+// half of two. It does not wait for anybody while the load is low.
+func (p *Pipeline) gather(last int) {
+	const rounds, pause = 4, 50 * time.Microsecond
+	for range rounds {
+		if last < 8 || p.queue.waiting() >= min(last/2, maxBatchEvents/2) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// message makes the message of a batch. Where it can, it spares the sinks decoding it.
+func (p *Pipeline) message(items []*encoded) *message.Message {
+	size, exact := 0, true
+	for _, it := range items {
+		size += len(it.json) + 1
+		exact = exact && it.event != nil
+	}
+	payload := make([]byte, 0, size)
+	for _, it := range items {
+		payload = append(append(payload, it.json...), '\n')
+	}
+	m := newMessage(payload, len(items), contentTypeEvents)
+	if exact {
+		p.batches.put(m, items)
+	}
+	return m
 }
 
 // logState logs a condition when it begins, when its text changes, and when it ends: not at every event.

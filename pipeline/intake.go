@@ -119,9 +119,13 @@ func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Ev
 		}
 		return sidetrack.ReasonProcessor, err
 	}
+	var exact bool
 	var err error
-	if it.json, err = e.AppendJSON(it.json[:0]); err != nil {
+	if it.json, exact, err = e.AppendExact(it.json[:0]); err != nil {
 		return sidetrack.ReasonInvalid, err
+	}
+	if it.event = nil; exact {
+		it.event = e
 	}
 	if len(it.json) > sidetrack.MaxEventBytes {
 		return sidetrack.ReasonTooLarge, &sidetrack.FieldError{
@@ -149,6 +153,8 @@ func (p *Pipeline) complete(source string, e *sidetrack.Event, now time.Time) {
 	if e.Time.IsZero() {
 		e.Time = e.Received
 	}
+	// As they are read back.
+	e.Received, e.Time = e.Received.UTC().Round(0), e.Time.UTC().Round(0)
 	if source != "" {
 		e.Source = source
 	}

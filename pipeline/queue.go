@@ -6,12 +6,13 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 )
 
-// entryItem is one encoded event on its way to the bus. It is reused: its owner is
+// encoded is one event on its way to the bus. It is reused: its owner is
 // whoever took it from the queue until it is released.
 type encoded struct {
 	json  []byte
-	wait  *waiter // nil: nobody waits
-	index int     // in the arguments of Emit
+	event *sidetrack.Event // what decoding json gives; nil: that may be something else
+	wait  *waiter          // nil: nobody waits
+	index int              // in the arguments of Emit
 }
 
 // waiter collects the results of one Emit.
@@ -64,7 +65,7 @@ func (q *queue) release(it *encoded) {
 	if cap(it.json) > 16<<10 {
 		return
 	}
-	it.json, it.wait = it.json[:0], nil
+	it.json, it.event, it.wait = it.json[:0], nil, nil
 	q.pool.Put(it)
 }
 
@@ -137,6 +138,13 @@ func (q *queue) committed(batch []*encoded) {
 	q.taken -= int64(len(batch))
 	q.bytes -= bytes
 	q.mu.Unlock()
+}
+
+// waiting is the number of events that a commit could take now.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
 }
 
 func (q *queue) pending() int64 {
