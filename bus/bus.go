@@ -11,6 +11,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -27,6 +28,10 @@ type Bus interface {
 	// in the store but are not declared any more are deleted and named in the
 	// result, so that the caller can say so aloud.
 	Declare(ctx context.Context, topics ...Topic) (removed []Group, err error)
+
+	// Attach is Declare for work beside the run, such as on dead letters: it leaves groups and
+	// topics that are not declared as they are.
+	Attach(ctx context.Context, topics ...Topic) error
 
 	// Publisher stores messages. Publish returns nil only when every message is
 	// stored as durably as the bus promises. It is bounded in time (about two
@@ -50,6 +55,18 @@ type Bus interface {
 	// Stats tells how far a group is behind on a topic.
 	Stats(ctx context.Context, topic, group string) (Stats, error)
 
+	// Usage tells how full a topic is.
+	Usage(ctx context.Context, topic string) (Usage, error)
+
+	// Read returns, in order, the messages of a topic without groups that are stored at the
+	// time of the call and whose sequence number is at least from. Messages that are removed
+	// meanwhile are left out. The messages are the caller's; settling them does nothing.
+	Read(ctx context.Context, topic string, from uint64) iter.Seq2[Record, error]
+
+	// Remove deletes messages of a topic without groups for good: a durable bus overwrites
+	// their content in its files. Numbers of messages that are gone already are no error.
+	Remove(ctx context.Context, topic string, seqs ...uint64) error
+
 	// Durable reports whether a stored message survives the death of the process.
 	Durable() bool
 
@@ -68,6 +85,21 @@ type Topic struct {
 
 	MaxBytes int64         // 0: the bus's default. A full topic refuses (ErrFull); it never discards
 	MaxAge   time.Duration // 0: no limit. Older messages are removed; groups that had not settled them see it in Stats.Expired
+}
+
+// Record is a stored message of a topic without groups.
+type Record struct {
+	Seq     uint64 // its place in the topic, for Read and Remove; never 0
+	At      time.Time
+	Message *message.Message
+}
+
+// Usage is how full a topic is.
+type Usage struct {
+	Messages int64 // stored
+	Bytes    int64 // they take by the measure of MaxBytes
+	MaxBytes int64 // the topic's limit
+	Events   int64 // published on this topic ever, as MetaCumEvents counts them
 }
 
 // Group names one cursor.
@@ -90,6 +122,7 @@ type Stats struct {
 	Pending       int64 // messages stored and not settled by this group, handed out ones included
 	PendingEvents int64 // events in them
 	PendingBytes  int64 // payload bytes in them
+	StoredBytes   int64 // about what they take by the measure of the topic's MaxBytes, rather too much than too little
 	Expired       int64 // events that left the topic by age before this group settled them, since this process opened the bus
 	Redelivered   int64 // messages handed out more than once, since this process opened the bus
 }

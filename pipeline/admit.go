@@ -13,7 +13,7 @@ import (
 
 // admit takes a message into the window: every event in it is settled at once or
 // becomes an item of a unit. retried says that it comes from the retry topic: it is one unit
-// that failed, or the rest of messages that a clean stop found settled in part.
+// that failed, the rest of messages that a clean stop found settled in part, or a replay.
 func (w *window) admit(m *message.Message, retried bool) {
 	if w.settled.has(m.UUID) {
 		m.Ack() // its ack was lost on the way; the events are accounted for
@@ -25,6 +25,9 @@ func (w *window) admit(m *message.Message, retried bool) {
 	}
 	b := w.s.p.batches.get(m)
 	en := &entry{msg: m, total: len(b.events) + len(b.bad)}
+	if retried {
+		en.since = fromMillis(m.Metadata[metaReplayed])
+	}
 	if en.left = en.total; en.left == 0 {
 		m.Ack()
 		return

@@ -33,9 +33,10 @@ const (
 	maxBatchEvents = 500
 	maxBatchBytes  = 512 << 10
 
-	metaAttempt   = "attempt"    // retry topics: attempts so far; absent: none of this unit, the events wait like new ones
+	metaAttempt   = "attempt"    // retry topics: attempts so far; absent: no failed unit, the events wait like new ones
 	metaNotBefore = "not-before" // retry topics: Unix milliseconds of the next attempt
 	metaFirstFail = "first-fail" // retry topics: Unix milliseconds
+	metaReplayed  = "replayed"   // retry topics: Unix milliseconds of the replay from which the events' age counts
 )
 
 func newMessage(payload []byte, events int, contentType string) *message.Message {
@@ -76,6 +77,9 @@ type badLine struct {
 	line string
 	err  error
 }
+
+// eventsIn is how many events a message says it holds.
+func eventsIn(m *message.Message) int64 { return parseCount(m.Metadata[bus.MetaEvents]) }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus"
@@ -157,7 +158,7 @@ func (r *running) row(sink string) pipeline.SinkLedger {
 		if row.Sink != sink {
 			continue
 		}
-		if row.Accepted != row.Delivered+total(row.Dropped)+total(row.Filtered)+total(row.Withheld)+total(row.Dead)+total(row.Expired)+row.Pending {
+		if row.Accepted+row.Replayed != row.Delivered+total(row.Dropped)+total(row.Filtered)+total(row.Withheld)+total(row.Dead)+total(row.Expired)+row.Pending {
 			r.t.Errorf("sink does not balance: %+v", row)
 		}
 		return row
@@ -182,6 +183,12 @@ type watched struct {
 	payloads bytes.Buffer
 	topics   map[string]int // events published by topic
 	fail     error          // of Publish while set
+}
+
+func newBusMessage(payload []byte, events int) *message.Message {
+	m := message.NewMessage(uuid.NewString(), payload)
+	m.Metadata = message.Metadata{bus.MetaEvents: strconv.Itoa(events)}
+	return m
 }
 
 func watch(b bus.Bus) *watched { return &watched{Bus: b, topics: map[string]int{}} }

@@ -37,6 +37,7 @@ type Ledger struct {
 	Accepted int64                      `json:"accepted"`
 	Dropped  map[sidetrack.Reason]int64 `json:"dropped,omitempty"`
 	Refused  map[sidetrack.Reason]int64 `json:"refused,omitempty"`
+	Evicted  int64                      `json:"dead_evicted,omitempty"` // events in dead letters that made room for newer ones
 	Sinks    []SinkLedger               `json:"sinks"`
 }
 
@@ -46,6 +47,7 @@ type SinkLedger struct {
 	Sink      string                     `json:"sink"`
 	Accepted  int64                      `json:"accepted"`
 	Carried   int64                      `json:"carried,omitempty"`
+	Replayed  int64                      `json:"replayed,omitempty"` // events given back from dead letters; they are in Dead as well
 	Delivered int64                      `json:"delivered"`
 	Dropped   map[sidetrack.Reason]int64 `json:"dropped,omitempty"`
 	Filtered  map[sidetrack.Reason]int64 `json:"filtered,omitempty"`
@@ -133,10 +135,12 @@ func (p *Pipeline) Ledger() Ledger {
 		Refused:  p.tally.reasons(Refused),
 	}
 	l.Received = p.received.Load()
+	l.Evicted = p.evicted.Load()
 	for _, s := range p.sinks {
 		row := SinkLedger{
 			Sink:      s.name,
 			Carried:   s.carried.Load(),
+			Replayed:  s.replayed.Load(),
 			Delivered: s.tally.sum(Delivered),
 			Dropped:   s.tally.reasons(Dropped),
 			Filtered:  s.tally.reasons(Filtered),

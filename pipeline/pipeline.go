@@ -33,6 +33,12 @@ type Pipeline struct {
 	batches *batches
 	sinks   []*sink
 
+	evicted  atomic.Int64 // events in dead letters that made room
+	evicting evictLog
+	evictMu  sync.Mutex // one eviction at a time
+	deadMu   sync.Mutex // one replay or drop at a time
+
+	running     atomic.Bool // sinks run
 	started     atomic.Bool
 	closeOnce   sync.Once
 	closeErr    error
@@ -65,12 +71,18 @@ func New(cfg Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// Start declares the topics, then runs the sinks and the sources. ctx bounds
-// starting alone; Close ends the run.
-func (p *Pipeline) Start(ctx context.Context) error {
-	if !p.started.CompareAndSwap(false, true) {
-		return errors.New("pipeline: start: already started")
+// Open declares the topics without running anything, for work on what is stored:
+// dead letters, the ledger. The caller closes it; such a pipeline is not started.
+// What the configuration does not name is left as it is.
+func (p *Pipeline) Open(ctx context.Context) error {
+	if err := p.cfg.Bus.Attach(ctx, p.topics()...); err != nil {
+		return fmt.Errorf("pipeline: open: %w", err)
 	}
+	return p.restore(ctx)
+}
+
+// declare makes the topics of the configuration, and no others, exist.
+func (p *Pipeline) declare(ctx context.Context) error {
 	removed, err := p.cfg.Bus.Declare(ctx, p.topics()...)
 	if err != nil {
 		p.started.Store(false) // nothing runs that Close would have to stop
@@ -78,6 +90,18 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	}
 	for _, g := range removed {
 		p.log.Warn("a sink is no longer configured: its undelivered events were deleted", "sink", g.Group, "topic", g.Topic)
+	}
+	return p.restore(ctx)
+}
+
+// Start declares the topics, then runs the sinks and the sources. ctx bounds
+// starting alone; Close ends the run.
+func (p *Pipeline) Start(ctx context.Context) error {
+	if !p.started.CompareAndSwap(false, true) {
+		return errors.New("pipeline: start: already started")
+	}
+	if err := p.declare(ctx); err != nil {
+		return err
 	}
 	for _, s := range p.sinks {
 		if err := s.start(ctx); err != nil {
@@ -88,6 +112,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 			return fmt.Errorf("pipeline: start sink %s: %w", s.name, err)
 		}
 	}
+	p.running.Store(true)
 	go p.commit()
 	sctx, cancel := context.WithCancel(context.Background())
 	p.stopSources = cancel
@@ -174,7 +199,7 @@ func (p *Pipeline) Close(ctx context.Context) error {
 }
 
 func (p *Pipeline) close(ctx context.Context) error {
-	if !p.started.CompareAndSwap(false, true) {
+	if p.running.Load() {
 		ctx, cancel := context.WithTimeout(ctx, p.cfg.DrainTimeout)
 		defer cancel()
 		p.stopSources()

@@ -73,13 +73,20 @@ func (d *Delivery) pause(failures int) time.Duration {
 // when it returns nil may the unit's messages be acked.
 func (s *sink) shelve(u *unit) error {
 	var payload []byte
+	var since time.Time
 	for _, it := range u.items {
 		payload = append(append(payload, it.line...), '\n')
+		if it.from.since.After(since) {
+			since = it.from.since
+		}
 	}
 	m := newMessage(payload, len(u.items), contentTypeEvents)
 	m.Metadata[metaAttempt] = strconv.Itoa(u.attempts)
 	m.Metadata[metaNotBefore] = millis(u.due)
 	m.Metadata[metaFirstFail] = millis(u.firstFail)
+	if !since.IsZero() {
+		m.Metadata[metaReplayed] = millis(since)
+	}
 	return s.p.cfg.Bus.Publisher().Publish(TopicRetry(s.name), m)
 }
 
@@ -106,19 +113,24 @@ func (w *window) handOver() {
 	}
 	var payload []byte
 	var events int
+	var since time.Time
 	var moved []*entry
 	flush := func() bool {
 		if len(moved) == 0 {
 			return true
 		}
-		if err := w.s.p.cfg.Bus.Publisher().Publish(TopicRetry(w.s.name), newMessage(payload, events, contentTypeEvents)); err != nil {
+		m := newMessage(payload, events, contentTypeEvents)
+		if !since.IsZero() {
+			m.Metadata[metaReplayed] = millis(since)
+		}
+		if err := w.s.p.cfg.Bus.Publisher().Publish(TopicRetry(w.s.name), m); err != nil {
 			w.s.log.Warn("the rest of messages cannot be stored by itself: some deliveries will be repeated", "error", err)
 			return false
 		}
 		for _, en := range moved {
 			w.ack(en)
 		}
-		payload, events, moved = nil, 0, nil
+		payload, events, since, moved = nil, 0, time.Time{}, nil
 		return true
 	}
 	for en, items := range left {
@@ -136,6 +148,9 @@ func (w *window) handOver() {
 			payload = append(append(payload, it.line...), '\n')
 		}
 		events += len(items)
+		if en.since.After(since) {
+			since = en.since
+		}
 		moved = append(moved, en)
 	}
 	flush()

@@ -31,6 +31,7 @@ type sink struct {
 	tally     tally
 	carried   atomic.Int64 // events the bus held for this sink at the start
 	lost      atomic.Int64 // events the bus removed by age before the sink saw them
+	replayed  atomic.Int64 // dead letters' events that were given back to it
 	condition atomic.Value // of string, see SinkLedger.State
 
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -187,5 +188,5 @@ func (s *sink) watchExpiry(ctx context.Context) {
 
 // pending is the number of events this sink still has to settle.
 func (s *sink) pending() int64 {
-	return max(0, s.p.tally.sum(Accepted)+s.carried.Load()-s.tally.sum(settledColumns...)-s.lost.Load())
+	return max(0, s.p.tally.sum(Accepted)+s.carried.Load()+s.replayed.Load()-s.tally.sum(settledColumns...)-s.lost.Load())
 }

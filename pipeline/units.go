@@ -12,8 +12,9 @@ import (
 // entry is a message held by a sink's window. It is acked when left reaches zero.
 type entry struct {
 	msg   *message.Message
-	total int // events in it
-	left  int // of them, not settled yet
+	total int       // events in it
+	left  int       // of them, not settled yet
+	since time.Time // from when the age of its events counts: the last replay; zero: from their receipt
 }
 
 // item is one event on its way to a backend.

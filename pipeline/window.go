@@ -178,7 +178,7 @@ func (w *window) arm(now time.Time) {
 func (w *window) expire(u *unit, now time.Time) *unit {
 	var old map[int]bool
 	for i := range u.items {
-		if w.s.tooOld(u.items[i].event, now) {
+		if w.s.tooOld(&u.items[i], now) {
 			if old == nil {
 				old = map[int]bool{}
 			}
@@ -195,9 +195,13 @@ func (w *window) expire(u *unit, now time.Time) *unit {
 	return u.only(func(i int) bool { return !old[i] })
 }
 
-func (s *sink) tooOld(e *sidetrack.Event, now time.Time) bool {
-	return now.Sub(e.Received) > s.cfg.Delivery.MaxAge ||
-		s.spec.MaxAge > 0 && now.Sub(e.Time) > s.spec.MaxAge
+func (s *sink) tooOld(it *item, now time.Time) bool {
+	since := it.from.since
+	if since.IsZero() {
+		since = it.event.Received
+	}
+	return now.Sub(since) > s.cfg.Delivery.MaxAge ||
+		s.spec.MaxAge > 0 && now.Sub(it.event.Time) > s.spec.MaxAge
 }
 
 // end settles one event in a column of the ledger and acks its message with the last one.

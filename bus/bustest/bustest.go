@@ -46,6 +46,7 @@ func Run(t *testing.T, h Harness) {
 	}{
 		{"every group gets everything in order", everything},
 		{"declaring again changes nothing and names what is gone", declareAgain},
+		{"attaching leaves what it does not name", attach},
 		{"a group that is declared later gets nothing old", laterGroup},
 		{"a message without a number of events is refused", needsEvents},
 		{"a topic that is not declared is refused", undeclared},
@@ -60,6 +61,9 @@ func Run(t *testing.T, h Harness) {
 		{"cumulative counts grow by each message", cumulative},
 		{"a full topic refuses and takes again once there is room", full},
 		{"a topic without groups keeps its messages", keeps},
+		{"a topic without groups is read in order and messages are removed from it", readAndRemove},
+		{"a topic with groups is not read", readOnlyLogs},
+		{"usage counts what a topic holds", usage},
 		{"what is too old is removed and counted", expires},
 		{"payload, id and metadata arrive as they were", intact},
 		{"many publishers, groups and nacks lose nothing", concurrent},
@@ -397,28 +401,33 @@ func giveBack(t *testing.T, h Harness) {
 
 func stats(t *testing.T, h Harness) {
 	b := open(t, h, bus.Topic{Name: topic, Groups: []string{"a", "b"}})
+	counted := func(group string) bus.Stats {
+		s := statsOf(t, b, group)
+		s.StoredBytes = 0 // differs between stores
+		return s
+	}
 	for i := range 4 {
 		if err := b.Publisher().Publish(topic, msg(string(make([]byte, 100)), 10+i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := bus.Stats{Pending: 4, PendingEvents: 46, PendingBytes: 400}
-	if s := statsOf(t, b, "a"); s != want {
+	if s := counted("a"); s != want {
 		t.Errorf("%+v, want %+v", s, want)
 	}
 	r := subscribe(t, b, "a", bus.Window{})
 	one, two := r.next(), r.next()
-	if s := statsOf(t, b, "a"); s != want {
+	if s := counted("a"); s != want {
 		t.Errorf("with two handed out: %+v, want %+v", s, want)
 	}
 	two.Ack() // out of order
 	eventually(t, "one settled", func() bool {
-		return statsOf(t, b, "a") == bus.Stats{Pending: 3, PendingEvents: 35, PendingBytes: 300}
+		return counted("a") == bus.Stats{Pending: 3, PendingEvents: 35, PendingBytes: 300}
 	})
 	one.Ack()
 	r.take(2)
-	eventually(t, "all settled", func() bool { return statsOf(t, b, "a") == bus.Stats{} })
-	if s := statsOf(t, b, "b"); s != want {
+	eventually(t, "all settled", func() bool { return counted("a") == bus.Stats{} })
+	if s := counted("b"); s != want {
 		t.Errorf("the other group: %+v, want %+v", s, want)
 	}
 }

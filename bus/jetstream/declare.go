@@ -27,16 +27,23 @@ const (
 
 // Declare implements bus.Bus.
 func (b *Bus) Declare(ctx context.Context, topics ...bus.Topic) ([]bus.Group, error) {
-	removed, err := b.declare(ctx, topics)
+	removed, err := b.declare(ctx, topics, true)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: declare: %w", err)
 	}
 	return removed, nil
 }
 
-func (b *Bus) declare(ctx context.Context, topics []bus.Topic) ([]bus.Group, error) {
-	topics, err := b.limit(topics)
-	if err != nil {
+// Attach implements bus.Bus.
+func (b *Bus) Attach(ctx context.Context, topics ...bus.Topic) error {
+	if _, err := b.declare(ctx, topics, false); err != nil {
+		return fmt.Errorf("jetstream: attach: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) declare(ctx context.Context, topics []bus.Topic, prune bool) (removed []bus.Group, err error) {
+	if topics, err = b.limit(topics); err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
@@ -46,9 +53,10 @@ func (b *Bus) declare(ctx context.Context, topics []bus.Topic) ([]bus.Group, err
 	if closed {
 		return nil, bus.ErrClosed
 	}
-	removed, err := b.removeUndeclared(ctx, topics)
-	if err != nil {
-		return nil, err
+	if prune {
+		if removed, err = b.removeUndeclared(ctx, topics); err != nil {
+			return nil, err
+		}
 	}
 	if b.node == nil {
 		if err := b.declareCounts(ctx); err != nil {

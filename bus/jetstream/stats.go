@@ -32,7 +32,7 @@ func (b *Bus) Stats(ctx context.Context, topic, group string) (bus.Stats, error)
 	}
 	a, expired, redelivered := c.pos.pending(c.topic.last())
 	return bus.Stats{
-		Pending: a.messages, PendingEvents: a.events, PendingBytes: a.bytes,
+		Pending: a.messages, PendingEvents: a.events, PendingBytes: a.bytes, StoredBytes: stored(a),
 		Expired: expired, Redelivered: redelivered,
 	}, nil
 }
@@ -186,5 +186,12 @@ func (b *Bus) clusterStats(ctx context.Context, c *cursor) (bus.Stats, error) {
 	flight := c.pos.inFlight(int64(info.NumAckPending))
 	st.PendingEvents += flight.events
 	st.PendingBytes += flight.bytes
+	st.StoredBytes = stored(amount{messages: st.Pending, bytes: st.PendingBytes})
 	return st, nil
 }
+
+// overhead is what a stored message takes besides its payload: the record, the subject and
+// the headers that encode and the pipeline write, and a little more.
+const overhead = 400
+
+func stored(a amount) int64 { return a.bytes + a.messages*overhead }

@@ -58,6 +58,16 @@ func New(cfg Config) *Bus {
 // Declare makes exactly these topics and groups exist. A topic that went away
 // without ever having had a group is reported with an empty Group.
 func (b *Bus) Declare(ctx context.Context, topics ...bus.Topic) ([]bus.Group, error) {
+	return b.declare(ctx, topics, true)
+}
+
+// Attach makes these topics and groups exist and leaves others alone.
+func (b *Bus) Attach(ctx context.Context, topics ...bus.Topic) error {
+	_, err := b.declare(ctx, topics, false)
+	return err
+}
+
+func (b *Bus) declare(ctx context.Context, topics []bus.Topic, prune bool) ([]bus.Group, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("memory: declare: %w", err)
 	}
@@ -78,7 +88,7 @@ func (b *Bus) Declare(ctx context.Context, topics ...bus.Topic) ([]bus.Group, er
 	}
 	var removed []bus.Group
 	for name, t := range b.topics {
-		if wanted[name] {
+		if wanted[name] || !prune {
 			continue
 		}
 		groups := t.delete()
@@ -96,7 +106,7 @@ func (b *Bus) Declare(ctx context.Context, topics ...bus.Topic) ([]bus.Group, er
 			t = &topic{groups: map[string]*group{}}
 			b.topics[d.Name] = t
 		}
-		for _, g := range t.declare(cmp.Or(d.MaxBytes, b.maxBytes), d.MaxAge, d.Groups) {
+		for _, g := range t.declare(cmp.Or(d.MaxBytes, b.maxBytes), d.MaxAge, d.Groups, prune) {
 			removed = append(removed, bus.Group{Topic: d.Name, Group: g})
 		}
 	}
@@ -166,7 +176,9 @@ func (b *Bus) Stats(ctx context.Context, topicName, groupName string) (bus.Stats
 	}
 	g.sweep()
 	t.expire(time.Now())
-	return g.stats, nil
+	st := g.stats
+	st.StoredBytes = st.PendingBytes + st.Pending*overhead
+	return st, nil
 }
 
 // Durable reports false.

@@ -63,13 +63,14 @@ type ticket struct {
 	held   bool // offered or handed out, and neither nacked nor given back since
 }
 
-// declare sets the limits and makes exactly these groups exist. It returns the names of those removed.
-func (t *topic) declare(maxBytes int64, maxAge time.Duration, groups []string) (removed []string) {
+// declare sets the limits and makes these groups exist, and with prune no others. It returns the
+// names of those removed.
+func (t *topic) declare(maxBytes int64, maxAge time.Duration, groups []string, prune bool) (removed []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.maxBytes, t.maxAge = maxBytes, maxAge
 	for name := range t.groups {
-		if !slices.Contains(groups, name) {
+		if prune && !slices.Contains(groups, name) {
 			t.removeGroup(name)
 			removed = append(removed, name)
 		}
