@@ -318,6 +318,9 @@ func (d *decoder) ecommerce(c *Ecommerce) error {
 				if i >= MaxItems {
 					return &FieldError{Problem: fmt.Sprintf("at most %d items are taken", MaxItems)}
 				}
+				if c.Items == nil {
+					c.Items = make([]Item, 0, 2) // large, and most carts have a few: grow less often
+				}
 				c.Items = append(c.Items, Item{})
 				return d.item(&c.Items[i])
 			})

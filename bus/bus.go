@@ -36,7 +36,8 @@ type Bus interface {
 	// Publisher stores messages. Publish returns nil only when every message is
 	// stored as durably as the bus promises. It is bounded in time (about two
 	// seconds), after which and while the store is known to be unusable it
-	// fails at once with an error matching ErrFull or ErrUnavailable. It needs
+	// fails at once with an error matching ErrFull or ErrUnavailable. The payload may
+	// be kept: nobody may change it any more. It needs
 	// MetaEvents on every message and writes the cumulative counts itself.
 	Publisher() message.Publisher
 

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"strconv"
@@ -41,7 +40,7 @@ func (p *publisher) Publish(topicName string, msgs ...*message.Message) error {
 		entries[i] = &entry{
 			uuid:     m.UUID,
 			metadata: maps.Clone(m.Metadata),
-			payload:  bytes.Clone(m.Payload),
+			payload:  m.Payload,
 			events:   events,
 			at:       now,
 		}
