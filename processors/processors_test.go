@@ -244,6 +244,40 @@ func TestVisitorIdentity(t *testing.T) {
 	}
 }
 
+func TestVisitorConfig(t *testing.T) {
+	secret := sidetrack.NewSecret("s")
+	for problem, cfg := range map[string]VisitorConfig{
+		"cookieless: is \"weekly\"": {Cookieless: "weekly", SessionTimeout: 1, Sessions: 1},
+		"needs a secret":            {Cookieless: "derived", SessionTimeout: 1, Sessions: 1},
+		"key_dir: is of use":        {Cookieless: "derived", Secret: secret, KeyDir: "x", SessionTimeout: 1, Sessions: 1},
+		"key_dir: visitor: keys":    {Cookieless: "daily", KeyDir: "/dev/null/x", SessionTimeout: 1, Sessions: 1},
+	} {
+		if _, err := NewVisitor(cfg); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%v, want %q", err, problem)
+		}
+	}
+}
+
+// TestVisitorOldSecret believes what an earlier secret signed, and no cookie of before 13 months.
+func TestVisitorOldSecret(t *testing.T) {
+	cfg := VisitorDefaults()
+	cfg.Secret, cfg.OldSecrets = sidetrack.NewSecret("new"), []sidetrack.Secret{sidetrack.NewSecret("old")}
+	p := must[sidetrack.Processor](t)(NewVisitor(cfg))
+	for name, tt := range map[string]struct {
+		issued time.Time
+		known  bool
+	}{"recent": {time.Unix(1_690_000_000, 0), true}, "too old": {time.Unix(1_660_000_000, 0), false}} {
+		e := request("203.0.113.7", "Cookie: __Host-sidetrack="+visitor.NewSigner("old").Sign(visitor.Stored{ClientID: "11.22", Issued: tt.issued}))
+		e.Consent = sidetrack.GrantAll("test")
+		if err := p.Process(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Visitor.ClientID == "11.22"; got != tt.known {
+			t.Errorf("%s: %+v", name, e.Visitor)
+		}
+	}
+}
+
 func TestVisitorSessions(t *testing.T) {
 	p := must[sidetrack.Processor](t)(NewVisitor(VisitorDefaults()))
 	at := time.Unix(1_700_000_000, 0)

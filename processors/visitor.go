@@ -16,16 +16,21 @@ import (
 
 // VisitorConfig is the configuration of the visitor processor.
 type VisitorConfig struct {
-	// Secret signs the visitor cookie and derives daily ids. Without it the cookie is not read and
-	// daily ids change with every restart.
+	// Secret signs the visitor cookie. Without it the cookie is not read.
 	Secret sidetrack.Secret `yaml:"secret"`
+	// OldSecrets are earlier ones, whose cookies are still believed.
+	OldSecrets []sidetrack.Secret `yaml:"old_secrets"`
 	// Cookie is the name of the signed visitor cookie.
 	Cookie string `yaml:"cookie"`
 	// Google reads Google's own cookies _ga and _ga_<stream> where there are any.
 	Google bool `yaml:"google"`
-	// Cookieless says what a visitor gets who has no id: daily, an id that is a hash under a key that changes
-	// every day, or off, none.
+	// Cookieless says what a visitor gets who has no id: daily, an id that is a hash under a random key, which is
+	// deleted when its UTC day ends; derived, the same with keys made from the secret, which many machines
+	// can share but which never are gone; or off, none.
 	Cookieless string `yaml:"cookieless"`
+	// KeyDir keeps the key of the day, so that daily ids outlive a restart and processes on one machine
+	// agree. Empty: in memory alone.
+	KeyDir string `yaml:"key_dir"`
 	// SessionTimeout ends a session after this long without an event.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// Sessions is how many visitors' sessions are remembered, the longest unseen being forgotten first.
@@ -41,8 +46,9 @@ func VisitorDefaults() VisitorConfig {
 // client id is the event's own, else that of the signed cookie, else Google's; these need
 // analytics_storage to be granted. Else it is a daily hash, or none. Sessions are counted in this process. Intake only.
 func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
-	if cfg.Cookieless != "daily" && cfg.Cookieless != "off" {
-		return nil, &sidetrack.FieldError{Field: "cookieless", Problem: fmt.Sprintf("is %q: use daily or off", cfg.Cookieless)}
+	daily, err := newDaily(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.SessionTimeout <= 0 {
 		return nil, &sidetrack.FieldError{Field: "session_timeout", Problem: "must be longer than nothing, such as 30m"}
@@ -53,10 +59,44 @@ func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
 	}
 	return &visitors{
 		cfg:      cfg,
-		jar:      visitor.Jar{Signer: visitor.NewSigner(cfg.Secret.Reveal()), Name: cfg.Cookie, MaxAge: visitor.MaxAge},
-		daily:    visitor.NewDaily(cfg.Secret.Reveal()),
+		jar:      visitor.Jar{Signer: newSigner(cfg), Name: cfg.Cookie, MaxAge: visitor.MaxAge},
+		daily:    daily,
 		sessions: sessions,
 	}, nil
+}
+
+// newDaily returns nil where visitors without an id get none.
+func newDaily(cfg VisitorConfig) (*visitor.Daily, error) {
+	switch {
+	case cfg.KeyDir != "" && cfg.Cookieless != "daily":
+		return nil, &sidetrack.FieldError{Field: "key_dir", Problem: "is of use with cookieless: daily only"}
+	case cfg.Cookieless == "off":
+		return nil, nil
+	case cfg.Cookieless == "daily" && cfg.KeyDir != "":
+		daily, err := visitor.NewStoredDaily(cfg.KeyDir)
+		if err != nil {
+			return nil, &sidetrack.FieldError{Field: "key_dir", Problem: err.Error()}
+		}
+		return daily, nil
+	case cfg.Cookieless == "daily":
+		return visitor.NewDaily(), nil
+	case cfg.Cookieless == "derived" && cfg.Secret.IsZero():
+		return nil, &sidetrack.FieldError{Field: "cookieless", Problem: "is derived and needs a secret"}
+	case cfg.Cookieless == "derived":
+		return visitor.NewDerivedDaily(cfg.Secret.Reveal()), nil
+	}
+	return nil, &sidetrack.FieldError{Field: "cookieless", Problem: fmt.Sprintf("is %q: use daily, derived or off", cfg.Cookieless)}
+}
+
+func newSigner(cfg VisitorConfig) visitor.Signer {
+	if cfg.Secret.IsZero() {
+		return visitor.Signer{}
+	}
+	secrets := []string{cfg.Secret.Reveal()}
+	for _, s := range cfg.OldSecrets {
+		secrets = append(secrets, s.Reveal())
+	}
+	return visitor.NewSigner(secrets...)
 }
 
 type visitors struct {
@@ -85,7 +125,7 @@ func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
 		// What is stored at the visitor's was not allowed to be read.
 		v.ClientID, v.SessionID, v.SessionNumber, v.New, v.NewSession, v.Engagement = "", "", 0, false, false, 0
 	}
-	if v.ClientID == "" && p.cfg.Cookieless == "daily" && e.Origin().IP().IsValid() {
+	if v.ClientID == "" && p.daily != nil && e.Origin().IP().IsValid() {
 		v.ClientID = p.daily.ClientID(e.Site, e.Origin().IP(), e.Device.UserAgent, now)
 		v.Cookieless = true
 	}

@@ -2,7 +2,6 @@ package visitor
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -11,32 +10,61 @@ import (
 	"time"
 )
 
-// Daily makes client ids that nothing is stored for at the visitor's: a hash of address and user
+// Daily makes client ids that nothing is stored for at the visitor's: a hash of site, address and user
 // agent under a key that changes every UTC day. It is safe for concurrent use.
 //
-// Without a secret the keys are random and live in this process only: the ids of a past day can never be
-// made again. With a secret they are derived from it, so that several processes and restarts
-// agree; the ids are then pseudonymous as long as the secret exists.
+// The number of addresses is small, so the ids are anonymous only once the key is gone: random
+// keys are overwritten and deleted when their day ends, whether events come or not. Derived keys
+// can be made again as long as the secret exists; their ids are pseudonymous.
 type Daily struct {
-	secret []byte
+	source keySource
 
-	mu  sync.Mutex
-	day int64
-	key []byte
+	mu    sync.Mutex
+	day   int64 // of key; days since 1970
+	key   []byte
+	timer *time.Timer // ends the day
 }
 
-// NewDaily returns a maker of daily ids; secret may be empty.
-func NewDaily(secret string) *Daily { return &Daily{secret: []byte(secret)} }
+// keySource gives the keys of days.
+type keySource interface {
+	// key returns a fresh slice with the key of a day, which belongs to the caller.
+	key(day int64) []byte
+	// forget deletes what is kept of the keys before the given day.
+	forget(before int64)
+}
 
-// ClientID returns the visitor's id for the day of now, in the form of Google's.
+// NewDaily returns a maker of daily ids whose random keys live in this process alone: a restart
+// makes new ids.
+func NewDaily() *Daily { return &Daily{source: randomKeys{}} }
+
+// NewDerivedDaily returns a maker whose keys are derived from a secret, so that many machines
+// agree without talking to each other.
+func NewDerivedDaily(secret string) *Daily { return &Daily{source: derivedKeys(secret)} }
+
+// NewStoredDaily returns a maker whose random keys outlive the process in a directory, which is
+// made if need be. Several processes may share it.
+func NewStoredDaily(dir string) (*Daily, error) {
+	keys, err := newStoredKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Daily{source: keys}, nil
+}
+
+const daySeconds = 86400
+
+// ClientID returns the visitor's id for the day of now, in the form of Google's. A day that is over gets no ids
+// any more: an event of it counts as today's.
 func (d *Daily) ClientID(site string, ip netip.Addr, userAgent string, now time.Time) string {
 	if ip.Is6() && !ip.Is4In6() { // privacy extensions change the lower half
 		if p, err := ip.Prefix(64); err == nil {
 			ip = p.Addr()
 		}
 	}
-	day := now.Unix() / 86400
-	mac := hmac.New(sha256.New, d.dayKey(day))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.turn(now)
+	mac := hmac.New(sha256.New, d.key)
 	for _, part := range []string{site, ip.Unmap().String(), userAgent} {
 		var n [4]byte
 		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
@@ -44,23 +72,34 @@ func (d *Daily) ClientID(site string, ip netip.Addr, userAgent string, now time.
 		mac.Write([]byte(part))
 	}
 	sum := mac.Sum(nil)
-	return fmt.Sprintf("%d.%d", binary.BigEndian.Uint64(sum)>>1, day*86400)
+	return fmt.Sprintf("%d.%d", binary.BigEndian.Uint64(sum)>>1, d.day*daySeconds)
 }
 
-func (d *Daily) dayKey(day int64) []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.key != nil && d.day == day {
-		return d.key
+// turn makes sure that there is a key for the day of now or a later one.
+func (d *Daily) turn(now time.Time) {
+	day := now.Unix() / daySeconds
+	if d.key != nil && day <= d.day {
+		return
 	}
-	if len(d.secret) > 0 {
-		mac := hmac.New(sha256.New, d.secret)
-		_, _ = fmt.Fprintf(mac, "sidetrack daily visitor v1 %d", day)
-		d.key = mac.Sum(nil)
-	} else {
-		d.key = make([]byte, 32)
-		_, _ = rand.Read(d.key) // never fails
+	day = max(day, d.day)
+	d.drop(day)
+	d.day, d.key = day, d.source.key(day)
+	d.timer = time.AfterFunc(time.Until(time.Unix((day+1)*daySeconds, 0)), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.day == day {
+			d.day++ // no new key for a day that is over
+			d.drop(d.day)
+		}
+	})
+}
+
+// drop deletes the key and what is kept of those before the given day.
+func (d *Daily) drop(before int64) {
+	clear(d.key)
+	d.key = nil
+	if d.timer != nil {
+		d.timer.Stop()
 	}
-	d.day = day
-	return d.key
+	d.source.forget(before)
 }

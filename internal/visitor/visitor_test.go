@@ -1,7 +1,6 @@
 package visitor
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -48,40 +47,4 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("%q verifies but is signed as %q", v, s.Sign(c))
 		}
 	})
-}
-
-func TestDaily(t *testing.T) {
-	a, b := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")
-	now := time.Unix(1_700_000_000, 0)
-	for name, d := range map[string]*Daily{"random": NewDaily(""), "derived": NewDaily("secret")} {
-		id := d.ClientID("shop", a, "ua", now)
-		if !ValidClientID(id) {
-			t.Errorf("%s: %q is no client id", name, id)
-		}
-		if d.ClientID("shop", a, "ua", now.Add(time.Second)) != id {
-			t.Errorf("%s: changes within the day", name)
-		}
-		for what, other := range map[string]string{
-			"site": d.ClientID("blog", a, "ua", now), "address": d.ClientID("shop", b, "ua", now),
-			"user agent": d.ClientID("shop", a, "ua2", now), "boundary": d.ClientID("shopu", a, "a", now),
-			"day": d.ClientID("shop", a, "ua", now.Add(24*time.Hour)),
-		} {
-			if other == id {
-				t.Errorf("%s: the same for another %s", name, what)
-			}
-		}
-	}
-	one, two := NewDaily("s"), NewDaily("s")
-	if one.ClientID("", a, "", now) != two.ClientID("", a, "", now) {
-		t.Error("two processes with one secret disagree")
-	}
-	one, two = NewDaily(""), NewDaily("")
-	if one.ClientID("", a, "", now) == two.ClientID("", a, "", now) {
-		t.Error("two processes without a secret agree")
-	}
-	x, y := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
-	d := NewDaily("s")
-	if d.ClientID("", x, "", now) != d.ClientID("", y, "", now) {
-		t.Error("addresses of one IPv6 network are told apart")
-	}
 }
