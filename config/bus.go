@@ -89,10 +89,6 @@ func (b *builder) bus(n *node, section Bus) {
 		if e.DataDir == "" {
 			e.DataDir = defaultDataDir
 		}
-		if e.Sync != "" && e.Sync != jetstream.SyncAlways && e.Sync != jetstream.SyncInterval {
-			b.bad(n.find("embedded.sync"), "bus.embedded.sync", "is not a way to sync",
-				suggestion(e.Sync, "ways", []string{jetstream.SyncAlways, jetstream.SyncInterval}))
-		}
 	}
 	if c := section.NATS; c != nil {
 		if at := n.find("nats"); at.get("url") == nil {

@@ -30,6 +30,8 @@ type Config struct {
 	Bus      Bus             // what OpenBus opens
 	Tests    []Test
 	Warnings []Problem // valid, but perhaps not meant
+
+	parse func() (*Config, error) // reads the same content again
 }
 
 // file is the top level of the file.
@@ -49,6 +51,16 @@ type file struct {
 
 // components are the keys of the top level whose values name component types.
 var components = []string{"sites", "sources", "intake", "processors", "sinks", "tests"}
+
+// sectionDocs say what those keys are for.
+var sectionDocs = map[string]string{
+	"sites":      "sites are the properties that events belong to, by a name of your choice.",
+	"sources":    "sources turn requests and log lines into events, by a name of your choice. One key names the type.",
+	"intake":     "intake is the processors that run in the request, before anything is stored, in this order. consent is put first and anonymize_ip last where the list has none of its own.",
+	"processors": "processors run on the bus, once for all sinks, in this order.",
+	"sinks":      "sinks deliver events to backends, by a name of your choice. The one key that is none of the engine's names the type.",
+	"tests":      "tests say what happens to an event. `sidetrack test` runs them.",
+}
 
 // Load reads a file with the variables of the environment. "-" reads standard input.
 // The error is an *Error when the content is at fault.
@@ -91,6 +103,7 @@ func Parse(name string, data []byte, reg *sidetrack.Registry, env func(string) (
 	if err := d.err(name, data, secretKeys(reg)); err != nil {
 		return nil, errors.Join(err, b.config.Close())
 	}
+	b.config.parse = func() (*Config, error) { return Parse(name, data, reg, env, opts...) }
 	return b.config, nil
 }
 

@@ -233,7 +233,9 @@ func TestParse(t *testing.T) {
 	if len(c.Tests) != 1 || c.Tests[0].Name != "no consent, nothing leaves" || c.Tests[0].Event.Name != "page_view" {
 		t.Errorf("tests: %+v", c.Tests)
 	}
-	if diff := cmp.Diff([]Expectation{{"", "accepted", ""}, {"ga", "withheld", "consent"}, {"archive", "delivered", ""}}, c.Tests[0].Expect); diff != "" {
+	if diff := cmp.Diff([]Expectation{
+		{Position: Position{63, 22}, Column: "accepted"}, {Position: Position{63, 36}, Sink: "ga", Column: "withheld", Reason: "consent"}, {Position: Position{63, 66}, Sink: "archive", Column: "delivered"},
+	}, c.Tests[0].Expect); diff != "" {
 		t.Error(diff)
 	}
 	if err := c.Close(); err != nil || m.closed != 2 {

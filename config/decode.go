@@ -16,7 +16,8 @@ import (
 // decoder fills Go values from nodes and collects every problem on the way.
 //
 // A struct's keys are the names in its yaml tags; "-" leaves a field out, ",inline"
-// takes in the keys of an embedded struct, ",required" wants the key to be there. A
+// takes in the keys of an embedded struct, ",required" wants the key to be there. A tag
+// enum:"drop,mark" beside it lists the only values of a text, sidetrack:"intake" marks what needs the request. A
 // value that is wrong leaves its field as it was.
 type decoder struct {
 	problems

@@ -12,6 +12,7 @@ import (
 type key struct {
 	name     string
 	required bool
+	enum     []string // the only values, where a tag such as enum:"drop,mark" says so
 	index    []int
 }
 
@@ -29,7 +30,7 @@ func keysOf(t reflect.Type) []key {
 				out = append(out, k)
 			}
 		case name != "" && f.IsExported():
-			out = append(out, key{name, strings.Contains(options, "required"), []int{i}})
+			out = append(out, key{name, strings.Contains(options, "required"), enumOf(f), []int{i}})
 		}
 	}
 	return out
@@ -67,7 +68,7 @@ func (d *decoder) fields(n *node, fields []field, v reflect.Value, path string, 
 		switch {
 		case ok:
 			present[f.key] = true
-			good = d.decode(f.value, v.FieldByIndex(k.index), join(path, f.key)) && good
+			good = d.decode(f.value, v.FieldByIndex(k.index), join(path, f.key)) && d.oneOf(k.enum, f.value, v.FieldByIndex(k.index), join(path, f.key)) && good
 		case !free(f.key):
 			d.add(Problem{Position: f.pos, Path: path, Message: "unknown key " + quote(f.key),
 				Hint: suggestion(f.key, "keys here", append(names(keys), beside...))})
@@ -87,6 +88,14 @@ func (d *decoder) fields(n *node, fields []field, v reflect.Value, path string, 
 		}
 	}
 	return good
+}
+
+// oneOf reports a text that is none of the values its key admits.
+func (d *decoder) oneOf(values []string, n *node, v reflect.Value, path string) bool {
+	if values == nil || v.Kind() != reflect.String || slices.Contains(values, v.String()) {
+		return true
+	}
+	return d.bad(n, path, "is not one of the values here", suggestion(v.String(), "values", slices.DeleteFunc(slices.Clone(values), func(s string) bool { return s == "" })))
 }
 
 // secretKeys lists the keys of a registry's components whose values are secrets by their type.

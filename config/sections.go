@@ -66,7 +66,7 @@ type Response struct {
 	// Body is a text that the answer contains, in whatever case. Default: any.
 	Body string `yaml:"body"`
 	// As is what the answer means: delivered, retry, throttled, rejected or misconfigured.
-	As sidetrack.Class `yaml:"as,required"`
+	As sidetrack.Class `yaml:"as,required" enum:"delivered,retry,throttled,rejected,misconfigured"`
 	// After is how long to wait when throttled and the answer does not say. Default: the pause of retries.
 	After time.Duration `yaml:"after"`
 }

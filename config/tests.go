@@ -3,29 +3,71 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/match"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
-// Test is one expectation of what happens to an event.
+// Test is one expectation of what happens to an event. `sidetrack test` runs it.
 type Test struct {
 	Position
-	Name   string
-	Event  *sidetrack.Event
-	Expect []Expectation // in the order of the file
+	Name    string
+	Event   *sidetrack.Event
+	Request Request
+	Matches func(*sidetrack.Event) bool // nil: anything
+	Expect  []Expectation               // in the order of the file
 }
 
 // Expectation is where an event ends: at a sink, or in intake when Sink is "".
 type Expectation struct {
-	Sink   string
-	Column pipeline.Column
-	Reason sidetrack.Reason // "" where any will do
+	Position
+	Sink     string
+	Column   pipeline.Column
+	Reason   sidetrack.Reason // "" where any will do
+	Contains []string         // texts that what is sent contains
+	Lacks    []string         // texts that it does not
+}
+
+// test is one entry of tests.
+type test struct {
+	// Name says in a few words what is tested.
+	Name string `yaml:"name"`
+	// Event in its JSON form, as a source would make it.
+	Event map[string]any `yaml:"event"`
+	// Request is what intake sees of the request that brought the event.
+	Request Request `yaml:"request"`
+	// Matches is a condition that holds for the event after the shared processors.
+	Matches *match.Matcher `yaml:"matches"`
+	// Expect says for each sink, and for intake, where the event ends: a column (delivered), a column with its reason
+	// ({withheld: consent}), or delivered with texts that the request contains or lacks ({delivered: {lacks: [203.0.113]}}).
+	Expect map[string]any `yaml:"expect"`
+}
+
+// Request is what intake sees of the request of a test's event.
+type Request struct {
+	// IP is the full address of the visitor.
+	IP netip.Addr `yaml:"ip"`
+	// Host that the request was sent to.
+	Host string `yaml:"host"`
+	// Headers of the request, such as Sec-GPC.
+	Headers map[string]string `yaml:"headers"`
+	// Cookies of the request, by name.
+	Cookies map[string]string `yaml:"cookies"`
 }
 
 // intakeKey stands for intake among the sinks of a test's expectations.
 const intakeKey = "intake"
+
+var (
+	sinkColumns   = []string{"delivered", "dropped", "filtered", "withheld", "dead"}
+	intakeColumns = []string{"accepted", "dropped", "refused"}
+	testKeys      = names(keysOf(reflect.TypeFor[test]()))
+)
 
 func (b *builder) tests(n *node) {
 	if n == nil || n.kind == null {
@@ -38,21 +80,26 @@ func (b *builder) tests(n *node) {
 	for i, item := range n.items {
 		path := index("tests", i)
 		if item.kind != mapping {
-			b.at(item, path, "is "+item.kind.String()+", want a mapping", "keys here: name, event, expect")
+			b.at(item, path, "is "+item.kind.String()+", want a mapping", "keys here: "+strings.Join(testKeys, ", "))
 			continue
 		}
 		t := Test{Position: item.pos}
 		for _, f := range item.fields {
+			at := join(path, f.key)
 			switch {
 			case f.key == "name":
-				t.Name, _ = b.scalar(f.value, join(path, "name"), "a text")
+				t.Name, _ = b.scalar(f.value, at, "a text")
 			case f.key == "event":
-				t.Event = b.event(f.value, join(path, "event"))
+				t.Event = b.event(f.value, at)
+			case f.key == "request":
+				b.decode(f.value, reflect.ValueOf(&t.Request).Elem(), at)
+			case f.key == "matches":
+				t.Matches = b.when(f.value, at, false)
 			case f.key == "expect":
-				t.Expect = b.expectations(f.value, join(path, "expect"))
+				t.Expect = b.expectations(f.value, at)
 			case !free(f.key):
 				b.add(Problem{Position: f.pos, Path: path, Message: "unknown key " + quote(f.key),
-					Hint: suggestion(f.key, "keys here", []string{"name", "event", "expect"})})
+					Hint: suggestion(f.key, "keys here", testKeys)})
 			}
 		}
 		for _, k := range []string{"name", "event", "expect"} {
@@ -111,20 +158,29 @@ func (b *builder) expectations(n *node, path string) []Expectation {
 			b.add(Problem{Position: f.pos, Path: path, Message: "unknown sink " + quote(f.key), Hint: suggestion(f.key, "sinks", known)})
 			continue
 		}
-		x := Expectation{Sink: f.key}
-		columns := []string{"delivered", "dropped", "filtered", "withheld", "dead"}
+		x := Expectation{Position: f.value.pos, Sink: f.key}
+		columns := sinkColumns
 		if f.key == intakeKey {
-			x.Sink, columns = "", []string{"accepted", "dropped", "refused"}
+			x.Sink, columns = "", intakeColumns
 		}
 		column := f.value
 		if f.value.kind == mapping && len(f.value.fields) == 1 {
 			only := f.value.fields[0]
 			column = &node{kind: scalar, text: only.key, pos: only.pos}
-			reason, ok := b.scalar(only.value, join(p, only.key), "a reason")
-			if !ok {
-				continue
+			at := join(p, only.key)
+			if only.value.kind == mapping && only.key == string(pipeline.Delivered) {
+				var sent sent
+				if !b.decode(only.value, reflect.ValueOf(&sent).Elem(), at) {
+					continue
+				}
+				x.Contains, x.Lacks = sent.Contains, sent.Lacks
+			} else {
+				reason, ok := b.scalar(only.value, at, "a reason")
+				if !ok {
+					continue
+				}
+				x.Reason = sidetrack.Reason(reason)
 			}
-			x.Reason = sidetrack.Reason(reason)
 		}
 		if column.kind != scalar || !slices.Contains(columns, column.text) {
 			b.at(column, p, "is not where an event can end", suggestion(column.text, "write delivered, or {withheld: consent}; columns", columns))
@@ -134,4 +190,12 @@ func (b *builder) expectations(n *node, path string) []Expectation {
 		out = append(out, x)
 	}
 	return out
+}
+
+// sent is what a test expects of the text of a request, or of what a writer writes.
+type sent struct {
+	// Contains are texts that must be in it.
+	Contains []string `yaml:"contains"`
+	// Lacks are texts that must not be in it.
+	Lacks []string `yaml:"lacks"`
 }

@@ -22,6 +22,9 @@ type Explanation struct {
 	Event      json.RawMessage   `json:"event"`             // as it would be stored
 	Processors []Step            `json:"processors,omitempty"`
 	Sinks      []SinkExplanation `json:"sinks,omitempty"` // none when intake ended the event
+
+	// Processed is the event after the shared processors; nil when it did not get there.
+	Processed *sidetrack.Event `json:"-"`
 }
 
 // Step is one processor's work on the event.
@@ -84,6 +87,9 @@ func (p *Pipeline) Explain(ctx context.Context, e *sidetrack.Event) Explanation 
 	}
 	v := verdict{event: e}
 	x.Processors, v.reason, v.err = explainProcessors(ctx, p.cfg.Processors, e)
+	if v.reason == "" && v.err == nil {
+		x.Processed = e
+	}
 	for _, s := range p.sinks {
 		x.Sinks = append(x.Sinks, s.explain(ctx, v))
 	}

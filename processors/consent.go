@@ -14,10 +14,10 @@ import (
 type ConsentConfig struct {
 	// Unknown says what a purpose counts as that nobody decided about: denied (opt-in) or granted
 	// (opt-out regions only).
-	Unknown string `yaml:"unknown"`
+	Unknown string `yaml:"unknown" enum:"denied,granted"`
 	// GPC says what Global Privacy Control (the header Sec-GPC: 1) means: honour denies the ad_* purposes, strict
 	// also analytics_storage, ignore nothing.
-	GPC string `yaml:"gpc"`
+	GPC string `yaml:"gpc" enum:"honour,strict,ignore"`
 	// Cookie names a cookie of your banner that holds the decision: granted or denied for all purposes, a list such as
 	// analytics_storage:granted,ad_storage:denied, or the same as a JSON object. Empty: none is read.
 	Cookie string `yaml:"cookie"`

@@ -27,7 +27,7 @@ type VisitorConfig struct {
 	// Cookieless says what a visitor gets who has no id: daily, an id that is a hash under a random key, which is
 	// deleted when its UTC day ends; derived, the same with keys made from the secret, which many machines
 	// can share but which never are gone; or off, none.
-	Cookieless string `yaml:"cookieless"`
+	Cookieless string `yaml:"cookieless" enum:"daily,derived,off"`
 	// KeyDir keeps the key of the day, so that daily ids outlive a restart and processes on one machine
 	// agree. Empty: in memory alone.
 	KeyDir string `yaml:"key_dir"`

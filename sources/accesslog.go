@@ -31,7 +31,7 @@ type AccessLogConfig struct {
 	// Paths are files or globs, read in the order given, each plain or gzipped; "-" is standard input.
 	Paths []string `yaml:"paths"`
 	// Format is combined, common, nginx_json or auto, which decides line by line.
-	Format string `yaml:"format"`
+	Format string `yaml:"format" enum:"auto,combined,common,nginx_json"`
 	// Host is the host of the pages, such as shop.example or https://shop.example, for
 	// lines that do not name one. Without it such events have a path but no URL.
 	Host string `yaml:"host"`

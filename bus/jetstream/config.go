@@ -41,7 +41,7 @@ type Embedded struct {
 	// When a stored event is flushed to the disk: "always" before it is
 	// acknowledged, "interval" within one second. Both survive the death of
 	// the process; only "always" is meant to survive a power failure.
-	Sync string `yaml:"sync"`
+	Sync string `yaml:"sync" enum:"always,interval"`
 
 	// Disk space for all topics together. A topic without a limit of its own
 	// gets an equal share of what the others leave. 8 GB when empty.

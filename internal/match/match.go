@@ -38,9 +38,9 @@ type Matcher struct {
 	// Consent by purpose: granted, denied or unknown.
 	Consent map[string]string `yaml:"consent"`
 	// IPRanges are networks of the visitor's address. Needs the request: intake only.
-	IPRanges []string `yaml:"ip_ranges"`
+	IPRanges []string `yaml:"ip_ranges" sidetrack:"intake"`
 	// OwnVisits matches visitors with the cookie sidetrack_own. Needs the request: intake only.
-	OwnVisits bool `yaml:"own_visits"`
+	OwnVisits bool `yaml:"own_visits" sidetrack:"intake"`
 	// Not is a condition that must not hold.
 	Not *Matcher `yaml:"not"`
 }

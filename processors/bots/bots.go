@@ -24,7 +24,7 @@ const Reason sidetrack.Reason = "bot"
 // Config is the configuration of the bots processor.
 type Config struct {
 	// Action is drop, or mark to keep the event with a mark such as bot:Googlebot.
-	Action string `yaml:"action"`
+	Action string `yaml:"action" enum:"drop,mark"`
 	// Allow are texts whose presence in the user agent means that it is no bot.
 	Allow []string `yaml:"allow"`
 }

@@ -22,10 +22,10 @@ type Config struct {
 	// Rotate says when a new file is begun.
 	Rotate Rotate `yaml:"rotate"`
 	// Compress rotated files: gzip, zstd or none.
-	Compress string `yaml:"compress"`
+	Compress string `yaml:"compress" enum:"gzip,zstd,none"`
 	// Fsync says when events are forced to the disk: always, before they count as delivered;
 	// interval, at least once a second; never, when the system likes.
-	Fsync string `yaml:"fsync"`
+	Fsync string `yaml:"fsync" enum:"always,interval,never"`
 }
 
 // Rotate says when a new file is begun. Zero values never do.

@@ -22,7 +22,7 @@ type Config struct {
 	// APISecret of the stream: Admin, Data streams, Measurement Protocol API secrets.
 	APISecret sidetrack.Secret `yaml:"api_secret"`
 	// Region is eu for Google's endpoint in the European Union; empty for the global one.
-	Region string `yaml:"region"`
+	Region string `yaml:"region" enum:"eu,"`
 	// Endpoint replaces the address of Google's endpoint, for tests and proxies.
 	Endpoint string `yaml:"endpoint"`
 	// Debug shows the events in DebugView.

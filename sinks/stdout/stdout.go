@@ -16,7 +16,7 @@ import (
 // Config is the configuration of the stdout sink.
 type Config struct {
 	// Format is pretty, a few lines for each event, or ndjson, one line of JSON.
-	Format string `yaml:"format"`
+	Format string `yaml:"format" enum:"pretty,ndjson"`
 	// Out is where to write, standard output when nil. Writes are whole events.
 	Out io.Writer `yaml:"-"`
 }
