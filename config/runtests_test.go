@@ -65,7 +65,7 @@ func TestRunTests(t *testing.T) {
     expect: {ga: {filtered: site}, out: delivered}
   - name: the host of the request names the site
     event: {name: signup, consent: {analytics_storage: granted}}
-    request: {host: "shop.example:8443"}
+    request: {host: "shop.example:8443", ip: 203.0.113.77}
     matches: {sites: [shop], names: [signup]}
     expect: {ga: delivered}
   - name: our own people
