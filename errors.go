@@ -28,6 +28,7 @@ const (
 	ReasonRejected    Reason = "rejected"    // dead: the backend refuses it for good
 	ReasonUnbuildable Reason = "unbuildable" // dead: no request can be made of it
 	ReasonMaxAge      Reason = "max_age"     // expired: older than the sink's max_age
+	ReasonMaxBacklog  Reason = "max_backlog" // expired: more waited for the sink than its max_backlog
 	ReasonUndecodable Reason = "undecodable" // dead: a stored message this version cannot read
 )
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -65,6 +66,42 @@ func opened(b *jetstream.Bus, err error) (bus.Bus, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// retention checks that the bus can keep what the sinks want to have kept.
+func (b *builder) retention(root *node) {
+	p := b.config.Pipeline
+	keeps := p.EventBytes(b.config.Bus.maxBytes())
+	if b.config.Bus.Memory != nil {
+		keeps = b.config.Bus.maxBytes() // each topic has as much
+	}
+	if keeps <= 0 {
+		b.at(root.get("bus"), "bus", "max_bytes leaves nothing for events beside dead letters and retries",
+			fmt.Sprintf("use more than %s, or less for dead_letters", megabytes(b.config.Bus.maxBytes()-keeps)))
+		return
+	}
+	for _, s := range p.Sinks {
+		if limit := s.Delivery.MaxBacklogBytes; limit > keeps {
+			path := join(join("sinks", s.Name), "delivery")
+			b.at(root.find(path).get("max_backlog"), join(path, "max_backlog"),
+				"is more than the bus keeps of events, which is "+megabytes(keeps), "lower it, or raise max_bytes of the bus")
+		}
+	}
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%dMB", (n+999_999)/1_000_000) }
+
+// maxBytes is the space for all topics, for each in memory.
+func (b Bus) maxBytes() int64 {
+	switch {
+	case b.Memory != nil:
+		return cmp.Or(int64(b.Memory.MaxBytes), memory.DefaultMaxBytes)
+	case b.Embedded != nil:
+		return cmp.Or(int64(b.Embedded.MaxBytes), jetstream.DefaultMaxBytes)
+	case b.NATS != nil:
+		return cmp.Or(int64(b.NATS.MaxBytes), jetstream.DefaultMaxBytes)
+	}
+	return jetstream.DefaultMaxBytes
 }
 
 // bus completes the section and checks what its packages would only find when they open it.

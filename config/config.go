@@ -164,6 +164,7 @@ func (b *builder) build(root *node) {
 	b.intake(root, f.IntakeWithout)
 	p.Processors = b.processors(root.get("processors"), "processors", false)
 	b.sinks(root, root.get("sinks"))
+	b.retention(root)
 	b.tests(root.get("tests"))
 	if len(p.Sources) == 0 && len(b.list) == 0 {
 		b.config.Warnings = append(b.config.Warnings, Problem{Message: "no sources: no event will arrive", Hint: "sources: {web: {http: {listen: \":8080\"}}}"})

@@ -199,7 +199,7 @@ func TestParse(t *testing.T) {
 		t.Error(diff)
 	}
 	d := ga.Delivery
-	if d.Concurrency != 8 || d.Timeout != 5*time.Second || d.MaxAge != 36*time.Hour || d.Window.Messages != 100 || d.Window.Bytes != 1<<20 ||
+	if d.Concurrency != 8 || d.Timeout != 5*time.Second || d.MaxAge != 36*time.Hour || d.MaxBacklogBytes != 1e9 || d.MaxBacklogEvents != 2e6 || !d.KeepExpired || d.Window.Messages != 100 || d.Window.Bytes != 1<<20 ||
 		d.Breaker.Failures != 3 || d.Breaker.Pause != time.Minute || d.MinBackoff != 2*time.Second || d.MaxBackoff != 30*time.Second || d.Isolate != 2*time.Minute {
 		t.Errorf("delivery: %+v", d)
 	}

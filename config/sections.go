@@ -92,6 +92,12 @@ type Delivery struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxAge of an event since it was received. Older ones expire. Default: 72h.
 	MaxAge time.Duration `yaml:"max_age"`
+	// MaxBacklog is how many bytes may wait for this sink; then its oldest events expire. Default: 85% of what the bus keeps.
+	MaxBacklog size.Bytes `yaml:"max_backlog"`
+	// MaxBacklogEvents is how many events may wait for this sink. Default: as many as fit.
+	MaxBacklogEvents int64 `yaml:"max_backlog_events"`
+	// KeepExpired makes dead letters of events that expire. Default: they are only counted.
+	KeepExpired bool `yaml:"keep_expired"`
 	// Window bounds the messages that are held unsettled.
 	Window Window `yaml:"window"`
 	// Breaker stops sending to a backend that fails.
@@ -124,6 +130,8 @@ type Breaker struct {
 func (d Delivery) Validate() error {
 	return errors.Join(
 		notNegative("concurrency", d.Concurrency),
+		notNegative("max_backlog", d.MaxBacklog),
+		notNegative("max_backlog_events", d.MaxBacklogEvents),
 		notNegative("window.messages", d.Window.Messages),
 		notNegative("breaker.failures", d.Breaker.Failures),
 	)
@@ -134,11 +142,16 @@ func (d Delivery) pipeline() pipeline.Delivery {
 		Concurrency: d.Concurrency,
 		Timeout:     d.Timeout,
 		MaxAge:      d.MaxAge,
-		Window:      bus.Window{Messages: d.Window.Messages, Bytes: int64(d.Window.Bytes)},
-		Breaker:     pipeline.Breaker{Failures: d.Breaker.Failures, Pause: d.Breaker.Pause},
-		MinBackoff:  d.MinBackoff,
-		MaxBackoff:  d.MaxBackoff,
-		Isolate:     d.Isolate,
+
+		MaxBacklogBytes:  int64(d.MaxBacklog),
+		MaxBacklogEvents: d.MaxBacklogEvents,
+		KeepExpired:      d.KeepExpired,
+
+		Window:     bus.Window{Messages: d.Window.Messages, Bytes: int64(d.Window.Bytes)},
+		Breaker:    pipeline.Breaker{Failures: d.Breaker.Failures, Pause: d.Breaker.Pause},
+		MinBackoff: d.MinBackoff,
+		MaxBackoff: d.MaxBackoff,
+		Isolate:    d.Isolate,
 	}
 }
 
@@ -181,7 +194,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func notNegative(field string, n int) error {
+func notNegative[N int | int64 | size.Bytes](field string, n N) error {
 	if n < 0 {
 		return &sidetrack.FieldError{Field: field, Problem: "must not be negative: use 0 for the default, or more"}
 	}

@@ -86,7 +86,14 @@ type Delivery struct {
 	Concurrency int           // units in flight (32; writers 1)
 	Timeout     time.Duration // of one attempt (10 s)
 	MaxAge      time.Duration // of an event since it was received; then it expires (72 h)
-	Window      bus.Window    // messages held (bus.DefaultWindow)
+	// MaxBacklogBytes and MaxBacklogEvents bound what waits on the bus for this sink, whichever is
+	// reached first; then its oldest events expire. Zero: 85 % of what the bus keeps of events, so that the
+	// bus refuses nobody because of this sink; that one spares a sink that delivers while all others are as far behind.
+	MaxBacklogBytes  int64
+	MaxBacklogEvents int64
+	// KeepExpired makes dead letters of what expires. Where they cannot be stored it expires all the same.
+	KeepExpired bool
+	Window      bus.Window // messages held (bus.DefaultWindow)
 	Breaker     Breaker
 	MinBackoff  time.Duration // first retry (1 s)
 	MaxBackoff  time.Duration // longest pause between retries (1 min)
@@ -107,6 +114,9 @@ type Fate struct {
 	Reason sidetrack.Reason // where the column has reasons
 	Err    error
 }
+
+// deadMaxBytes bounds the dead letters unless the configuration says otherwise.
+const deadMaxBytes = 256 << 20
 
 func (c *Config) complete() error {
 	var errs []error
@@ -129,6 +139,9 @@ func (c *Config) complete() error {
 		case names[s.Name]:
 			errs = append(errs, fmt.Errorf("pipeline: config: sink %q is named twice", s.Name))
 		}
+		if d := s.Delivery; d.MaxBacklogBytes < 0 || d.MaxBacklogEvents < 0 {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: max_backlog must not be negative", s.Name))
+		}
 		if s.Sample < 0 || s.Sample > 1 {
 			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: sample %v: use a share between 0 and 1", s.Name, s.Sample))
 		}
@@ -148,7 +161,7 @@ func (c *Config) complete() error {
 	c.QueueEvents = cmp.Or(c.QueueEvents, 20_000)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 32<<20)
 	c.DeadMaxAge = cmp.Or(c.DeadMaxAge, 30*24*time.Hour)
-	c.DeadMaxBytes = cmp.Or(c.DeadMaxBytes, 256<<20)
+	c.DeadMaxBytes = cmp.Or(c.DeadMaxBytes, deadMaxBytes)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

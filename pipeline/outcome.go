@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
 )
 
 // settle takes the end of an attempt, or of a write to the bus, into the window.
@@ -255,13 +256,21 @@ func (w *window) shelve(u *unit) {
 // tried again later: nothing is let go before it is stored elsewhere.
 func (w *window) written(r result) {
 	u := r.unit
+	full := errors.Is(r.err, bus.ErrFull)
 	switch {
+	case full && r.kind == resultShelved:
+		u.dead = &verdictDead{reason: sidetrack.ReasonMaxBacklog, expired: true}
+		w.bury(u)
+	case r.err != nil && r.kind == resultBuried && u.dead.expired:
+		for _, it := range u.items {
+			w.end(it, Expired, u.dead.reason, r.err)
+		}
 	case r.err != nil:
 		w.s.log.Error("a failed unit cannot be stored: it stays queued", "error", r.err)
 		u.due = time.Now().Add(w.s.cfg.Delivery.pause(3))
 		w.later.add(u)
 	case r.kind == resultBuried:
-		w.s.log.Warn("dead letter", "reason", u.dead.reason, "events", len(u.items), "error", u.lastErr)
+		w.reportDead(u, time.Now())
 		for _, it := range u.items {
 			w.end(it, Dead, u.dead.reason, u.lastErr)
 		}
@@ -270,6 +279,28 @@ func (w *window) written(r result) {
 			w.leave(it)
 		}
 	}
+}
+
+// reportDead says for each reason that events die, then at most once a minute how many have.
+func (w *window) reportDead(u *unit, now time.Time) {
+	r := u.dead.reason
+	said := w.said[r]
+	if said == nil {
+		said = &saidDead{}
+		w.said[r] = said
+	}
+	said.events += len(u.items)
+	if now.Sub(said.at) < time.Minute {
+		return
+	}
+	w.s.log.Warn("dead letters", "reason", r, "events", said.events, "status", u.status, "error", u.lastErr)
+	*said = saidDead{at: now}
+}
+
+// saidDead is what was said about dead letters of one reason.
+type saidDead struct {
+	at     time.Time
+	events int // since
 }
 
 func (u *unit) deadLetter(sink string) DeadLetter {

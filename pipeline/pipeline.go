@@ -8,6 +8,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,15 @@ func (p *Pipeline) topics() []bus.Topic {
 		topics = append(topics, bus.Topic{Name: TopicRetry(s.name), Groups: []string{s.name}, MaxBytes: retryMaxBytes, MaxAge: age})
 	}
 	return append(topics, events)
+}
+
+// EventBytes is what is left for events of a bus that has total bytes for all topics, as the
+// durable ones have.
+func (c Config) EventBytes(total int64) int64 {
+	if c.MaxBacklogBytes > 0 {
+		return c.MaxBacklogBytes
+	}
+	return total - cmp.Or(c.DeadMaxBytes, deadMaxBytes) - int64(len(c.Sinks))*retryMaxBytes
 }
 
 func (p *Pipeline) runSource(ctx context.Context, src SourceConfig) {

@@ -42,6 +42,20 @@ func (w *waiting) ready(now time.Time) *unit {
 	return heap.Pop(w).(*unit)
 }
 
+// takeOldest takes the unit that failed first, of those that shed may end; nil when there is none.
+func (w *waiting) takeOldest() *unit {
+	best := -1
+	for i, u := range *w {
+		if u.dead == nil && !u.isolated && (best < 0 || u.firstFail.Before((*w)[best].firstFail)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	return heap.Remove(w, best).(*unit)
+}
+
 // release makes everything due soon, spread a little, once a backend has come back.
 func (w *waiting) release(now time.Time) {
 	for _, u := range *w {

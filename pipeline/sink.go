@@ -37,6 +37,9 @@ type sink struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	opened  time.Time // when the breaker opened last; the loop's
 
+	backlogBytes atomic.Int64 // payload bytes that wait, as seen last
+	relief       chan relief  // from watchBacklog to the loop
+
 	subscribers []message.Subscriber
 	stopping    chan time.Time // gets the deadline
 	ended       chan struct{}
@@ -59,6 +62,7 @@ func newSink(p *Pipeline, cfg SinkConfig) *sink {
 		spec:     cfg.Sink.Spec(),
 		log:      p.log.With("sink", cfg.Name),
 		space:    uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/sidetrack-go/sidetrack#unit/"+cfg.Name)),
+		relief:   make(chan relief),
 		stopping: make(chan time.Time, 1),
 		ended:    make(chan struct{}),
 	}
@@ -112,6 +116,9 @@ func (s *sink) start(ctx context.Context) error {
 		}
 		s.carried.Add(st.PendingEvents)
 	}
+	if err := s.checkRetention(ctx); err != nil {
+		return err
+	}
 	subCtx, cancel := context.WithCancel(context.Background())
 	open := func(topic string, w bus.Window) (<-chan *message.Message, error) {
 		sub := b.Subscriber(s.name, w)
@@ -132,7 +139,7 @@ func (s *sink) start(ctx context.Context) error {
 		s.closeSubscribers()
 		return err
 	}
-	s.watching.Go(func() { s.watchExpiry(subCtx) })
+	s.watching.Go(func() { s.watchBacklog(subCtx) })
 	go func() {
 		defer close(s.ended)
 		newWindow(s, cancel).run(fresh, stubborn)
@@ -159,31 +166,6 @@ func (s *sink) closeSubscribers() {
 		}
 	}
 	s.subscribers = nil
-}
-
-// watchExpiry keeps count of what the bus itself removed by age, which happens to
-// a sink that was stuck for longer than max_age with more than a window behind it.
-func (s *sink) watchExpiry(ctx context.Context) {
-	tick := time.NewTicker(15 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		var n int64
-		for _, topic := range []string{TopicEvents, TopicRetry(s.name)} {
-			st, err := s.p.cfg.Bus.Stats(ctx, topic, s.name)
-			if err != nil {
-				return // the bus is going away; the last count stays
-			}
-			n += st.Expired
-		}
-		if n > s.lost.Swap(n) {
-			s.log.Warn("events expired on the bus before this sink could deliver them", "expired", n)
-		}
-	}
 }
 
 // pending is the number of events this sink still has to settle.

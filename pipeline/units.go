@@ -40,8 +40,9 @@ type unit struct {
 
 // verdictDead is decided but not yet stored as a dead letter.
 type verdictDead struct {
-	reason sidetrack.Reason
-	raw    string // a line that is no event
+	reason  sidetrack.Reason
+	raw     string // a line that is no event
+	expired bool   // it expires where it cannot be stored
 }
 
 // events returns the unit's events; the slice is fresh.
@@ -142,6 +143,33 @@ func (f *former) next() *unit {
 	return u
 }
 
+// takeOld takes items off the front of the queues while they are old, in units of at most size.
+func (f *former) takeOld(old func(*item) bool, size int) (units []*unit) {
+	take := func(q *fifo[item]) {
+		for q.len() > 0 && old(q.front()) {
+			if n := len(units); n == 0 || len(units[n-1].items) >= size {
+				units = append(units, &unit{})
+			}
+			u := units[len(units)-1]
+			u.items = append(u.items, q.pop())
+			f.count--
+		}
+	}
+	if f.groupBy == nil {
+		take(&f.single)
+		return units
+	}
+	for range f.turn.len() {
+		key := f.turn.pop()
+		if take(f.groups[key]); f.groups[key].len() > 0 {
+			f.turn.push(key)
+		} else {
+			delete(f.groups, key)
+		}
+	}
+	return units
+}
+
 // fifo is a queue on a slice that gives its room back when it runs empty.
 type fifo[T any] struct {
 	items []T
@@ -149,6 +177,8 @@ type fifo[T any] struct {
 }
 
 func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+func (q *fifo[T]) front() *T { return &q.items[q.head] }
 
 func (q *fifo[T]) push(v T) { q.items = append(q.items, v) }
 

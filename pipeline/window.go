@@ -23,6 +23,9 @@ type window struct {
 	aside    int // dead letters and retries being written to the bus
 	results  chan result
 
+	shedding shedding
+	swept    time.Time // when sweep looked last
+
 	pauseUntil time.Time // throttled or misconfigured
 	probing    bool      // after a pause one attempt at a time, until one succeeds
 	pauses     int       // in a row
@@ -36,6 +39,7 @@ type window struct {
 	unsub    context.CancelFunc
 	timer    *time.Timer
 	log      logState
+	said     map[sidetrack.Reason]*saidDead
 }
 
 // result is the end of an attempt or, when kind says so, of a write to the bus.
@@ -63,6 +67,7 @@ func newWindow(s *sink, unsub context.CancelFunc) *window {
 		former:   newFormer(s.spec),
 		results:  make(chan result, s.cfg.Delivery.Concurrency),
 		held:     map[string]*entry{},
+		said:     map[sidetrack.Reason]*saidDead{},
 		settled:  recent{limit: 2 * s.cfg.Delivery.Window.Messages},
 		attempts: ctx,
 		cancel:   cancel,
@@ -93,6 +98,8 @@ func (w *window) run(fresh, stubborn <-chan *message.Message) {
 			w.admit(m, true)
 		case r := <-w.results:
 			w.settle(r)
+		case r := <-w.s.relief:
+			w.relieve(r)
 		case <-w.timer.C:
 		case deadline := <-w.s.stopping:
 			w.finish(deadline)
@@ -104,6 +111,10 @@ func (w *window) run(fresh, stubborn <-chan *message.Message) {
 // dispatch starts attempts as far as concurrency, pauses and the breaker allow, and
 // sets the timer for what becomes possible later.
 func (w *window) dispatch(now time.Time) {
+	if w.shedding.left != (relief{}) {
+		w.shed()
+	}
+	w.sweep(now)
 	limit := w.s.cfg.Delivery.Concurrency
 	if w.probing {
 		limit = 1
@@ -170,29 +181,30 @@ func (w *window) arm(now time.Time) {
 		if w.pauseUntil.After(now) {
 			wake = w.pauseUntil
 		}
+		if next := w.swept.Add(sweepEvery); next.Before(wake) {
+			wake = next
+		}
 	}
 	w.timer.Reset(max(time.Millisecond, wake.Sub(now)))
 }
 
 // expire settles the events of u that are too old and returns the rest, nil when none is left.
 func (w *window) expire(u *unit, now time.Time) *unit {
-	var old map[int]bool
+	n := 0
 	for i := range u.items {
 		if w.s.tooOld(&u.items[i], now) {
-			if old == nil {
-				old = map[int]bool{}
-			}
-			old[i] = true
-			w.end(u.items[i], Expired, sidetrack.ReasonMaxAge, nil)
+			n++
 		}
 	}
-	switch len(old) {
-	case 0:
+	if n == 0 {
 		return u
-	case len(u.items):
+	}
+	old := u.only(func(i int) bool { return w.s.tooOld(&u.items[i], now) })
+	w.expireUnit(old, sidetrack.ReasonMaxAge)
+	if n == len(u.items) {
 		return nil
 	}
-	return u.only(func(i int) bool { return !old[i] })
+	return u.only(func(i int) bool { return !w.s.tooOld(&u.items[i], now) })
 }
 
 func (s *sink) tooOld(it *item, now time.Time) bool {

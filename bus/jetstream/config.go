@@ -16,10 +16,12 @@ const (
 )
 
 const (
-	defaultAckWait  = 30 * time.Second
-	defaultMaxBytes = 8 << 30
-	defaultMinFree  = 256 << 20
-	defaultPrefix   = "sidetrack"
+	// DefaultMaxBytes is the disk space for all topics where nothing else is said.
+	DefaultMaxBytes = 8 << 30
+
+	defaultAckWait = 30 * time.Second
+	defaultMinFree = 256 << 20
+	defaultPrefix  = "sidetrack"
 
 	// publishTimeout bounds how long one message may stay without an answer
 	// of the store.
@@ -103,7 +105,7 @@ func (c Embedded) withDefaults() (Embedded, error) {
 		return c, errors.New("max_bytes and min_free must not be negative")
 	}
 	if c.MaxBytes == 0 {
-		c.MaxBytes = defaultMaxBytes
+		c.MaxBytes = DefaultMaxBytes
 	}
 	if c.MinFree == 0 {
 		c.MinFree = defaultMinFree
@@ -132,7 +134,7 @@ func (c Cluster) withDefaults() (Cluster, error) {
 		return c, errors.New("max_bytes must not be negative")
 	}
 	if c.MaxBytes == 0 {
-		c.MaxBytes = defaultMaxBytes
+		c.MaxBytes = DefaultMaxBytes
 	}
 	var err error
 	c.AckWait, err = ackWait(c.AckWait)

@@ -23,7 +23,8 @@ import (
 	"github.com/sidetrack-go/sidetrack/internal/size"
 )
 
-const defaultMaxBytes = 64 << 20
+// DefaultMaxBytes is the memory of a topic where nothing else is said.
+const DefaultMaxBytes = 64 << 20
 
 // Config configures a Bus. The zero value is useful.
 type Config struct {
@@ -49,7 +50,7 @@ var _ bus.Bus = (*Bus)(nil)
 // New returns an empty bus.
 func New(cfg Config) *Bus {
 	return &Bus{
-		maxBytes: cmp.Or(int64(cfg.MaxBytes), defaultMaxBytes),
+		maxBytes: cmp.Or(int64(cfg.MaxBytes), DefaultMaxBytes),
 		quit:     make(chan struct{}),
 		topics:   map[string]*topic{},
 	}
