@@ -234,7 +234,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("tests: %+v", c.Tests)
 	}
 	if diff := cmp.Diff([]Expectation{
-		{Position: Position{63, 22}, Column: "accepted"}, {Position: Position{63, 36}, Sink: "ga", Column: "withheld", Reason: "consent"}, {Position: Position{63, 66}, Sink: "archive", Column: "delivered"},
+		{Position: Position{66, 22}, Column: "accepted"}, {Position: Position{66, 36}, Sink: "ga", Column: "withheld", Reason: "consent"}, {Position: Position{66, 66}, Sink: "archive", Column: "delivered"},
 	}, c.Tests[0].Expect); diff != "" {
 		t.Error(diff)
 	}

@@ -73,6 +73,8 @@ var onlyTheLoaderKnows = map[string]string{
 	"merge":                 "merge keys likewise",
 	"duplicate-key":         "duplicates are gone likewise",
 	"second-document":       "one document is looked at",
+	"backlog":               "how much the bus keeps",
+	"bus-too-small":         "how much the rest takes",
 	"any-values":            "the range of numbers that have no type",
 	"component-panics":      "what a component says of its values",
 	"component-reveals":     "what a component says of its values",
