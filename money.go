@@ -127,6 +127,9 @@ func (m Money) append(b []byte) []byte {
 	return b
 }
 
+// AppendJSON appends a JSON number to b.
+func (m Money) AppendJSON(b []byte) []byte { return m.append(b) }
+
 // MarshalJSON writes a JSON number.
 func (m Money) MarshalJSON() ([]byte, error) { return m.append(nil), nil }
 

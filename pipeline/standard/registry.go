@@ -30,7 +30,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddProcessor(r, "exclude", nil, processors.NewExclude)
 	sidetrack.AddProcessor(r, "bots", bots.Defaults, bots.New)
 
-	sidetrack.AddSink(r, "ga4", nil, ga.New)
+	sidetrack.AddSink(r, "ga4", ga.Defaults, ga.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 

@@ -6,8 +6,10 @@
 package ga
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
@@ -25,9 +27,27 @@ type Config struct {
 	Region string `yaml:"region" enum:"eu,"`
 	// Endpoint replaces the address of Google's endpoint, for tests and proxies.
 	Endpoint string `yaml:"endpoint"`
-	// Debug shows the events in DebugView.
+	// Debug shows the events in DebugView, beside counting them.
 	Debug bool `yaml:"debug"`
+	// Validate sends everything to Google's validation server, which records nothing and says what is wrong: relaxed, as
+	// Google takes events in production, or strict, which also enforces its recommendations. Events with findings become
+	// dead letters that quote them.
+	Validate string `yaml:"validate"`
+	// Currency completes commerce events that name none, ISO 4217.
+	Currency string `yaml:"currency"`
+	// Engagement says what is sent of a time of engagement that is unknown: minimum, one millisecond, without which Google
+	// counts nobody as active; or omit.
+	Engagement string `yaml:"engagement"`
+	// UnknownConsent says what is sent of ad_user_data and ad_personalization when they are unknown: denied; or omit, and
+	// Google applies what the tags of your pages told it.
+	UnknownConsent string `yaml:"unknown_consent"`
+	// Policy says what to do where an event breaks one of Google's rules: clip, drop, reject or keep by name of the rule, or for all
+	// of them by the name default. Without, what loses least.
+	Policy map[string]Action `yaml:"policy"`
 }
+
+// Defaults returns the configuration that the ga4 sink completes: the same as zero values mean.
+func Defaults() Config { return Config{Engagement: "minimum", UnknownConsent: "denied"} }
 
 var (
 	measurementID = regexp.MustCompile(`^G-[A-Z0-9]{4,16}$`)
@@ -40,12 +60,14 @@ const (
 	endpointEU     = "https://region1.google-analytics.com/mp/collect"
 )
 
-// Limits of one request.
+// Limits of one request: Google's reference, "Limitations".
 const (
 	maxEvents = 25
 	maxBytes  = 130_000
-	maxAge    = 72 * time.Hour // how far back a timestamp may lie
 )
+
+// MaxAge is how far back the time of an event may lie: Google's reference, "Override timestamp".
+const MaxAge = 72 * time.Hour
 
 // New makes the sink. A request carries up to 25 events of one client, user, consent, device
 // and place. It needs analytics_storage.
@@ -54,17 +76,23 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sidetrack.HTTPSink(g,
+	opts := []sidetrack.SinkOption{
 		sidetrack.MaxEvents(maxEvents),
 		sidetrack.MaxBytes(maxBytes),
-		sidetrack.MaxAge(maxAge),
-		sidetrack.GroupBy(groupKey),
+		sidetrack.GroupBy(g.groupKey),
 		sidetrack.Secrets(cfg.APISecret),
-	), nil
+	}
+	if g.policy[RuleTooOld] == Drop {
+		opts = append(opts, sidetrack.MaxAge(MaxAge))
+	}
+	if cfg.Validate != "" {
+		opts = append(opts, sidetrack.Classify(classifyFindings))
+	}
+	return sidetrack.HTTPSink(g, opts...), nil
 }
 
 func newGenerator(cfg Config) (*generator, error) {
-	endpoint, query := endpointGlobal, url.Values{}
+	query := url.Values{}
 	switch {
 	case cfg.MeasurementID != "" && cfg.FirebaseAppID != "":
 		return nil, &sidetrack.FieldError{Field: "firebase_app_id", Problem: "excludes measurement_id: give one of them"}
@@ -84,19 +112,60 @@ func newGenerator(cfg Config) (*generator, error) {
 		return nil, &sidetrack.FieldError{Field: "api_secret", Problem: "is missing: Admin, Data streams, Measurement Protocol API secrets"}
 	}
 	query.Set("api_secret", cfg.APISecret.Reveal())
+	endpoint, err := cfg.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{app: cfg.FirebaseAppID != "", debug: cfg.Debug, strict: cfg.Validate == "strict", currency: cfg.Currency}
+	for _, f := range []struct {
+		field, value, usual, other string
+		is                         *bool
+	}{
+		{"engagement", cfg.Engagement, "minimum", "omit", &g.omitEngagement},
+		{"unknown_consent", cfg.UnknownConsent, "denied", "omit", &g.omitUnknown},
+	} {
+		if f.value != "" && f.value != f.usual && f.value != f.other {
+			return nil, &sidetrack.FieldError{Field: f.field, Problem: fmt.Sprintf("is %q: use %s or %s", f.value, f.usual, f.other)}
+		}
+		*f.is = f.value == f.other
+	}
+	if cfg.Currency != "" && !isCurrency(cfg.Currency) {
+		return nil, &sidetrack.FieldError{Field: "currency", Problem: "must be three upper-case letters, such as EUR (ISO 4217)"}
+	}
+	if g.policy, err = newPolicy(cfg.Policy); err != nil {
+		return nil, err
+	}
+	g.url = endpoint + "?" + query.Encode()
+	return g, nil
+}
+
+// endpoint is the address to send to, without the query.
+func (cfg *Config) endpoint() (string, error) {
+	endpoint := endpointGlobal
 	switch cfg.Region {
 	case "":
 	case "eu":
 		endpoint = endpointEU
 	default:
-		return nil, &sidetrack.FieldError{Field: "region", Problem: "must be eu or empty"}
+		return "", &sidetrack.FieldError{Field: "region", Problem: "must be eu or empty"}
 	}
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, &sidetrack.FieldError{Field: "endpoint", Problem: "must be an absolute http or https URL"}
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+			return "", &sidetrack.FieldError{Field: "endpoint", Problem: "must be an absolute http or https URL without a query"}
 		}
 		endpoint = cfg.Endpoint
 	}
-	return &generator{url: endpoint + "?" + query.Encode(), app: cfg.FirebaseAppID != "", debug: cfg.Debug}, nil
+	switch cfg.Validate {
+	case "":
+		return endpoint, nil
+	case "relaxed", "strict":
+	default:
+		return "", &sidetrack.FieldError{Field: "validate", Problem: fmt.Sprintf("is %q: use relaxed or strict, or leave it out", cfg.Validate)}
+	}
+	base, ok := strings.CutSuffix(endpoint, "/mp/collect")
+	if !ok {
+		return "", &sidetrack.FieldError{Field: "validate", Problem: "needs an endpoint whose path ends in /mp/collect: its validation server is at /debug/mp/collect"}
+	}
+	return base + "/debug/mp/collect", nil
 }

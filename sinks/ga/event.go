@@ -1,210 +1,241 @@
 package ga
 
 import (
-	"fmt"
-	"math"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/gawire"
 )
 
-// event translates one event. What Google needs for its reports comes first, the
-// custom parameters after it as far as 25 allow.
-func (g *generator) event(e *sidetrack.Event, u sidetrack.Unit) (event, error) {
+const inParams = "params."
+
+// writeEvent writes one event, or leaves w.err set. What Google needs for its reports comes first:
+// where there are more than 25 parameters, the last ones give way.
+func (g *generator) writeEvent(w *writer, e *sidetrack.Event, at time.Time, base int64) {
+	name, ok := g.eventName(w, e)
+	if !ok {
+		return
+	}
+	w.raw(`{"name":"`)
+	w.raw(name)
+	w.raw(`"`)
+	if t := timestamp(w, e, at); t != 0 && t != base {
+		w.key("timestamp_micros")
+		w.b = strconv.AppendInt(w.b, t, 10)
+	}
+	mark := len(w.b)
+	w.raw(`,"params":{`)
+	w.begin(gawire.MaxParams)
+	g.session(w, e)
+	own := shopOf(w, name, e)
+	if own != nil {
+		g.shop(w, name, own)
+	}
+	w.kind(e)
+	for _, p := range recommended[name].params {
+		w.value(inParams, p, e.Params[p], gawire.MaxValue)
+	}
+	w.page(e)
+	w.custom(e, own, recommended[name].params)
+	w.origins(e)
+	w.required(name, own)
+	n := len(w.names) + w.surplus
+	if w.surplus > 0 {
+		w.brokeEvent(RuleTooManyParams, "params", "has "+strconv.Itoa(n)+" entries, at most "+strconv.Itoa(gawire.MaxParams))
+	}
+	w.raw("}")
+	if n == 0 {
+		w.b = w.b[:mark]
+	}
+	w.raw("}")
+}
+
+// eventName makes the name. Web streams know no screens: what an app calls a screen view is a
+// page view there.
+func (g *generator) eventName(w *writer, e *sidetrack.Event) (string, bool) {
 	name := e.Name
 	if name == sidetrack.ScreenView && !g.app {
-		name = sidetrack.PageView // web streams take no screen_view
+		name = sidetrack.PageView
 	}
-	name = gawire.Name(name, gawire.MaxName)
-	switch {
-	case name == "":
-		return event{}, fmt.Errorf("ga: nothing of the name %.40q is allowed in an event name", e.Name)
-	case gawire.ReservedEvent(name, g.app):
-		return event{}, fmt.Errorf("ga: Google makes events named %s itself and takes none from others", name)
+	notes := len(w.notes)
+	made, ok := w.name("name", name, gawire.MaxName, func(s string) bool { return gawire.ReservedEvent(s, g.app) })
+	// What a note calls by prefix and name is here the name itself.
+	for i := notes; i < len(w.notes); i++ {
+		w.notes[i].Field = "name"
 	}
-	out := event{Name: name}
-	if !e.Time.IsZero() && !e.Time.After(u.At) && e.Time.Year() >= 2000 {
-		out.TimestampMicros = e.Time.UnixMicro()
+	if p, is := w.err.(*Problem); is {
+		p.Field = "name"
 	}
-	p := params{m: map[string]any{}}
-	p.session(e)
-	if g.debug {
-		p.set("debug_mode", true)
-	}
-	p.page(e)
-	p.kind(e)
-	if e.Ecommerce != nil {
-		p.ecommerce(e.Ecommerce)
-	}
-	for _, k := range sortedKeys(e.Params) {
-		if short := gawire.Name(k, gawire.MaxName); short != "" && !gawire.ReservedParam(k) && !gawire.ReservedParam(short) {
-			if v, ok := scalar(e.Params[k], gawire.MaxValue); ok {
-				p.set(short, v)
-			}
+	for i := range w.problems {
+		if p := &w.problems[i]; len(p.Field) > 4 && p.Field[:4] == "name" {
+			p.Field = "name"
 		}
 	}
-	out.Params = p.m
-	return out, nil
+	if ok || w.err != nil {
+		return made, ok && w.err == nil
+	}
+	if w.checking {
+		return "event", true // go on looking
+	}
+	// The rule that left it out is the reason. A name of which nothing can be made is kept as a dead letter.
+	last := w.notes[len(w.notes)-1]
+	if w.policy[last.Rule] == Clip {
+		w.err = &Problem{Rule: last.Rule, Field: "name", Text: strings.TrimSuffix(last.Text, done[Clip]) + ": nothing of " + strconv.Quote(gawire.Clip(e.Name, 20)) + " is left", Action: Reject}
+	} else {
+		w.err = sidetrack.Drop(last.Rule)
+	}
+	return "", false
 }
 
-// params collects the parameters of an event. What was set first stays.
-type params struct{ m map[string]any }
-
-func (p params) set(name string, v any) {
-	if _, taken := p.m[name]; !taken && len(p.m) < gawire.MaxParams {
-		p.m[name] = v
+// timestamp is when the event happened, in microseconds; 0 lets the time of receipt count.
+func timestamp(w *writer, e *sidetrack.Event, at time.Time) int64 {
+	t := stamp(e, at)
+	switch {
+	case t == 0 && e.Time.After(at):
+		w.brokeEvent(RuleFuture, "timestamp_micros", "lies "+e.Time.Sub(at).Round(time.Millisecond).String()+" in the future")
+		return 0
+	case t == 0:
+		return 0
+	case at.Sub(e.Time) > MaxAge:
+		text := "lies " + at.Sub(e.Time).Round(time.Second).String() + " in the past, at most 72h"
+		if w.policy[RuleTooOld] == Drop && !w.checking {
+			// The pipeline lets it expire before it comes here, but for a preview.
+			w.notes = append(w.notes, sidetrack.Note{Event: w.event, Rule: RuleTooOld, Field: "timestamp_micros", Text: text + ": the pipeline lets it expire"})
+			return t
+		}
+		if w.broke(RuleTooOld, "timestamp_micros", text) == Clip {
+			return at.Add(-MaxAge).UnixMicro()
+		}
 	}
-}
-
-func (p params) text(name, v string, limit int) {
-	if v != "" {
-		p.set(name, gawire.Clip(v, limit))
-	}
+	return t
 }
 
 // session is what makes the visitor count as active: without session and engagement the
 // event does not show in realtime reports.
-func (p params) session(e *sidetrack.Event) {
-	if id, err := strconv.ParseInt(e.Visitor.SessionID, 10, 64); err == nil && id > 0 {
-		p.set("session_id", e.Visitor.SessionID)
+func (g *generator) session(w *writer, e *sidetrack.Event) {
+	v := &e.Visitor
+	if v.SessionID != "" {
+		if id, err := strconv.ParseInt(v.SessionID, 10, 64); err == nil && id > 0 {
+			w.text(inParams, "session_id", v.SessionID, gawire.MaxValue)
+		} else {
+			w.broke(RuleValueInvalid, inParams+"session_id", "must be a positive whole number")
+		}
 	}
-	if e.Visitor.SessionNumber > 0 {
-		p.set("session_number", e.Visitor.SessionNumber)
+	if v.SessionNumber > 0 {
+		w.int("session_number", v.SessionNumber)
 	}
-	p.set("engagement_time_msec", max(1, e.Visitor.Engagement.Milliseconds()))
+	switch ms := v.Engagement.Milliseconds(); {
+	case ms > 0:
+		w.int("engagement_time_msec", ms)
+	case !g.omitEngagement && e.Params["engagement_time_msec"] == nil:
+		w.int("engagement_time_msec", 1)
+	}
+	if g.debug {
+		w.bool("debug_mode", true)
+	}
 }
 
-func (p params) page(e *sidetrack.Event) {
-	p.text("page_location", e.Page.URL, gawire.MaxPageLocation)
+// kind writes the groups that only some events have.
+func (w *writer) kind(e *sidetrack.Event) {
+	if f := e.Exception; f != nil {
+		w.text(inParams, "description", f.Description, gawire.MaxValue)
+		w.bool("fatal", f.Fatal)
+	}
+	if t := e.Timing; t != nil {
+		w.text(inParams, "name", t.Variable, gawire.MaxValue)
+		w.int("value", t.Value.Milliseconds())
+		w.text(inParams, "event_category", t.Category, gawire.MaxValue)
+		w.text(inParams, "event_label", t.Label, gawire.MaxValue)
+	}
+	if s := e.Social; s != nil {
+		w.text(inParams, "method", s.Network, gawire.MaxValue)
+		w.text(inParams, "content_type", s.Action, gawire.MaxValue)
+		w.text(inParams, "item_id", s.Target, gawire.MaxValue)
+	}
+}
+
+func (w *writer) page(e *sidetrack.Event) {
+	w.text(inParams, "page_location", e.Page.URL, gawire.MaxPageLocation)
 	title := e.Page.Title
 	if title == "" {
 		title = e.App.Screen
 	}
-	p.text("page_title", title, gawire.MaxPageTitle)
-	p.text("page_referrer", e.Page.Referrer, gawire.MaxPageReferrer)
-	p.text("page_route", e.Page.Route, gawire.MaxValue)
-	if e.Device.Category == "" && e.Device.OS == "" && e.Device.Browser == "" && e.Device.Model == "" { // else in device
-		p.text("language", e.Device.Language, gawire.MaxValue)
-		p.text("screen_resolution", e.Device.Screen, gawire.MaxValue)
+	w.text(inParams, "page_title", title, gawire.MaxPageTitle)
+	w.text(inParams, "page_referrer", e.Page.Referrer, gawire.MaxPageReferrer)
+}
+
+// custom writes the parameters that are the event's own, but for those that are written.
+func (w *writer) custom(e *sidetrack.Event, own *shop, written []string) {
+	for _, k := range w.sorted(e.Params) {
+		v := e.Params[k]
+		switch {
+		case v == nil || v == "" || own.took(k) || slices.Contains(written, k):
+			continue
+		case k == "debug_mode" && (w.has(k) || falsy(v)):
+			continue // its presence alone switches DebugView on
+		}
+		name, ok := w.name(inParams, k, gawire.MaxName, gawire.ReservedParam)
+		switch {
+		case !ok:
+		case w.has(name):
+			w.broke(RuleNameDuplicated, inParams+k, "is "+name+" like another")
+		default:
+			w.value(inParams, name, v, paramLimit(name))
+		}
 	}
+}
+
+func falsy(v any) bool {
+	return v == false || v == "false" || v == "0" || v == int64(0) || v == 0 || v == 0.0
+}
+
+// paramLimit is how many characters the value of a parameter may have.
+func paramLimit(name string) int {
+	switch name {
+	case "page_location":
+		return gawire.MaxPageLocation
+	case "page_title":
+		return gawire.MaxPageTitle
+	case "page_referrer":
+		return gawire.MaxPageReferrer
+	}
+	return gawire.MaxValue
+}
+
+// origins comes last: how the visitor came, and what the device says of itself beside its user agent.
+func (w *writer) origins(e *sidetrack.Event) {
 	c := &e.Campaign
-	p.text("campaign_id", c.ID, gawire.MaxValue)
-	p.text("campaign", c.Name, gawire.MaxValue)
-	p.text("source", c.Source, gawire.MaxValue)
-	p.text("medium", c.Medium, gawire.MaxValue)
-	p.text("term", c.Term, gawire.MaxValue)
-	p.text("content", c.Content, gawire.MaxValue)
+	w.text(inParams, "campaign_id", c.ID, gawire.MaxValue)
+	w.text(inParams, "campaign", c.Name, gawire.MaxValue)
+	w.text(inParams, "source", c.Source, gawire.MaxValue)
+	w.text(inParams, "medium", c.Medium, gawire.MaxValue)
+	w.text(inParams, "term", c.Term, gawire.MaxValue)
+	w.text(inParams, "content", c.Content, gawire.MaxValue)
+	if !described(&e.Device) { // else in device
+		w.text(inParams, "language", e.Device.Language, gawire.MaxValue)
+		w.text(inParams, "screen_resolution", e.Device.Screen, gawire.MaxValue)
+	}
+	w.text(inParams, "page_route", e.Page.Route, gawire.MaxValue)
 }
 
-// kind sets the parameters of the groups that only some events have.
-func (p params) kind(e *sidetrack.Event) {
-	if f := e.Exception; f != nil {
-		p.text("description", f.Description, gawire.MaxValue)
-		p.set("fatal", f.Fatal)
-	}
-	if t := e.Timing; t != nil {
-		p.text("name", t.Variable, gawire.MaxValue)
-		p.set("value", t.Value.Milliseconds())
-		p.text("event_category", t.Category, gawire.MaxValue)
-		p.text("event_label", t.Label, gawire.MaxValue)
-	}
-	if s := e.Social; s != nil {
-		p.text("method", s.Network, gawire.MaxValue)
-		p.text("content_type", s.Action, gawire.MaxValue)
-		p.text("item_id", s.Target, gawire.MaxValue)
-	}
-}
-
-func (p params) ecommerce(c *sidetrack.Ecommerce) {
-	p.text("currency", c.Currency, 3)
-	if c.HasValue || c.Value != 0 {
-		p.set("value", c.Value)
-	}
-	p.text("transaction_id", c.TransactionID, gawire.MaxValue)
-	p.text("affiliation", c.Affiliation, gawire.MaxValue)
-	if c.Tax != 0 {
-		p.set("tax", c.Tax)
-	}
-	if c.Shipping != 0 {
-		p.set("shipping", c.Shipping)
-	}
-	p.text("coupon", c.Coupon, gawire.MaxValue)
-	p.text("payment_type", c.PaymentType, gawire.MaxValue)
-	p.text("shipping_tier", c.ShippingTier, gawire.MaxValue)
-	p.text("item_list_id", c.ListID, gawire.MaxValue)
-	p.text("item_list_name", c.ListName, gawire.MaxValue)
-	p.promotion(&c.Promotion)
-	if len(c.Items) == 0 {
+// required looks for what a recommended event must have.
+func (w *writer) required(name string, own *shop) {
+	r, ok := recommended[name]
+	if !ok {
 		return
 	}
-	items := make([]map[string]any, 0, min(len(c.Items), gawire.MaxItems))
-	for i := range c.Items {
-		if len(items) == gawire.MaxItems {
-			break
-		}
-		items = append(items, item(&c.Items[i]))
+	missing := func(param string) {
+		w.brokeEvent(RuleParamRequired, inParams+param, "is required of "+name)
 	}
-	p.set("items", items)
-}
-
-func (p params) promotion(v *sidetrack.Promotion) {
-	p.text("promotion_id", v.ID, gawire.MaxValue)
-	p.text("promotion_name", v.Name, gawire.MaxValue)
-	p.text("creative_name", v.Creative, gawire.MaxValue)
-	p.text("creative_slot", v.Slot, gawire.MaxValue)
-}
-
-// item translates one product. Its own parameters have a limit of their own.
-func item(it *sidetrack.Item) map[string]any {
-	m := map[string]any{}
-	text := func(name, v string) {
-		if v != "" {
-			m[name] = gawire.Clip(v, gawire.MaxValue)
+	if r.items && !w.has("items") {
+		missing("items")
+	}
+	for _, p := range r.params {
+		if !w.has(p) {
+			missing(p)
 		}
 	}
-	text("item_id", it.ID)
-	text("item_name", it.Name)
-	text("item_brand", it.Brand)
-	text("item_variant", it.Variant)
-	for i, c := range it.Categories {
-		switch {
-		case i == 0:
-			text("item_category", c)
-		case i < 5:
-			text("item_category"+strconv.Itoa(i+1), c)
-		}
-	}
-	if it.HasPrice || it.Price != 0 {
-		m["price"] = it.Price
-	}
-	if it.Discount != 0 {
-		m["discount"] = it.Discount
-	}
-	if it.Quantity != 0 && !math.IsNaN(it.Quantity) && !math.IsInf(it.Quantity, 0) {
-		m["quantity"] = it.Quantity
-	}
-	text("coupon", it.Coupon)
-	if it.HasIndex {
-		m["index"] = it.Index
-	}
-	text("item_list_id", it.ListID)
-	text("item_list_name", it.ListName)
-	text("location_id", it.LocationID)
-	text("affiliation", it.Affil)
-	text("promotion_id", it.Promotion.ID)
-	text("promotion_name", it.Promotion.Name)
-	text("creative_name", it.Promotion.Creative)
-	text("creative_slot", it.Promotion.Slot)
-	own := 0
-	for _, k := range sortedKeys(it.Params) {
-		short := gawire.Name(k, gawire.MaxName)
-		v, ok := scalar(it.Params[k], gawire.MaxValue)
-		if _, taken := m[short]; short == "" || taken || !ok || own == gawire.MaxItemParams {
-			continue
-		}
-		m[short] = v
-		own++
-	}
-	return m
 }
