@@ -26,6 +26,8 @@ type cursor struct {
 	// for each message.
 	late  way
 	timer *time.Timer // flushes late; nil when it does not run
+
+	latest way // of the message that came last
 }
 
 // lateness bounds how long the settlement of the newest message waits. It adds to what may be
@@ -91,6 +93,7 @@ func (c *cursor) keep(h *held) {
 	defer c.mu.Unlock()
 	c.held[h.seq] = h
 	c.bytes += h.bytes
+	c.latest = h.way
 }
 
 // replace notes a newer way to settle what is held already.
@@ -177,9 +180,15 @@ func (c *cursor) giveBackAll() {
 	}
 	c.mu.Lock()
 	c.flushLate()
+	latest := c.latest
 	c.mu.Unlock()
 	if c.topic.sweep != nil {
-		c.topic.sweep.flush()
+		c.topic.sweep.finish()
+	}
+	// The server takes settlements in order, and when it stops forgets those it has not come to. It
+	// has come to all once it replies to one more.
+	if latest != "" && c.b.nc.IsConnected() {
+		_, _ = c.b.nc.Request(string(latest), answerProgress, time.Second)
 	}
 }
 

@@ -75,14 +75,19 @@ func (s *sweep) take(c *cursor, seq uint64, w way) bool {
 
 // flush settles with the server what waits. Of a busy topic the newest message is left: a stream
 // that becomes empty starts a new file with the next one.
-func (s *sweep) flush() {
+func (s *sweep) flush() { s.settleWaiting(false) }
+
+// finish is flush that leaves nothing.
+func (s *sweep) finish() { s.settleWaiting(true) }
+
+func (s *sweep) settleWaiting(all bool) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	s.mu.Lock()
 	ways := s.ways
 	s.ways = make(map[uint64][]way)
 	s.timer = nil
-	if last := s.t.last().seq; ways[last] != nil && s.newest != last && s.b.ctx.Err() == nil {
+	if last := s.t.last().seq; !all && ways[last] != nil && s.newest != last {
 		s.ways[last] = ways[last]
 		delete(ways, last)
 		s.newest = last
