@@ -241,6 +241,13 @@ func runProcessor(ctx context.Context, pr sidetrack.Processor, e *sidetrack.Even
 	return pr.Process(ctx, e)
 }
 
+// Count adds n things that a source saw and that are no events for the reason given, such as
+// page views of the site's own people.
+func (p *Pipeline) Count(reason sidetrack.Reason, n int) {
+	p.received.Add(int64(n))
+	p.tally.add(Dropped, reason, int64(n))
+}
+
 // sourceEmitter is what a Source of this pipeline emits into: it names the source
 // and lets it report what it left out itself.
 type sourceEmitter struct {
@@ -252,9 +259,4 @@ func (s sourceEmitter) Emit(ctx context.Context, events ...*sidetrack.Event) err
 	return s.p.emit(ctx, s.name, events)
 }
 
-// Count adds n things that the source saw and that are no events for the reason
-// given, such as requests for images in an access log.
-func (s sourceEmitter) Count(reason sidetrack.Reason, n int) {
-	s.p.received.Add(int64(n))
-	s.p.tally.add(Dropped, reason, int64(n))
-}
+func (s sourceEmitter) Count(reason sidetrack.Reason, n int) { s.p.Count(reason, n) }

@@ -100,30 +100,24 @@ func (m *middleware) begin(r *http.Request) (v *visit) {
 		return nil
 	}
 	n := newVisit(m, r)
-	if m.consent != nil {
-		n.consent = m.consent(r)
-	}
-	if m.visitor != nil {
-		n.visitor = m.visitor(r)
-	}
-	if m.cookie != nil {
-		n.identify(m.cookie.identify(r, n.consent, n.https, n.may.mayIssue))
-	}
+	n.learn(r, n.may.mayIssue)
 	n.tracker = sidetrack.NewTrackerFunc(n, n.event)
 	n.request = r.WithContext(sidetrack.NewContext(visitContext{r.Context(), n}, n.tracker))
 	return n
 }
 
-// count tells the queue, where it can count, that r was left out on purpose, if a page view could have
-// come of it.
+// count notes that r was left out, if a page view could have come of it.
 func (m *middleware) count(reason sidetrack.Reason, r *http.Request) {
-	c, ok := m.queue.(interface {
-		Count(reason sidetrack.Reason, n int)
-	})
-	if !ok {
-		return
-	}
 	if s := readSignals(r.Header); m.rules.consider(r.Method, &s).view {
+		m.countOne(reason)
+	}
+}
+
+// countOne tells the queue, where it can count, that something was left out on purpose.
+func (m *middleware) countOne(reason sidetrack.Reason) {
+	if c, ok := m.queue.(interface {
+		Count(reason sidetrack.Reason, n int)
+	}); ok {
 		c.Count(reason, 1)
 	}
 }

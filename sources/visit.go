@@ -156,13 +156,23 @@ func (v *visit) Enqueue(events ...*sidetrack.Event) error {
 	return v.m.queue.Enqueue(events...)
 }
 
-// identify takes over who the visitor is and the cookies that tell the browser.
-func (v *visit) identify(who sidetrack.Visitor, known bool, cookies []*http.Cookie) {
+// learn finds out what the visitor agreed to and who they are. mayIssue says that the answer may
+// set the visitor's cookie.
+func (v *visit) learn(r *http.Request, mayIssue bool) {
+	if v.m.consent != nil {
+		v.consent = v.m.consent(r)
+	}
+	if v.m.visitor != nil {
+		v.visitor = v.m.visitor(r)
+	}
+	if v.m.cookie == nil {
+		return
+	}
+	who, known, cookies := v.m.cookie.identify(r, v.consent, v.https, mayIssue)
 	if v.visitor.ClientID == "" {
 		v.visitor.ClientID, v.visitor.New, v.issued = who.ClientID, who.New, known
 	}
-	v.cookies = cookies
-	if len(cookies) > 0 {
+	if v.cookies = cookies; len(cookies) > 0 {
 		v.rec.visit = v
 	}
 }
