@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +13,39 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
+
+type ledgerCommand struct {
+	configFlag
+	Output string `enum:"text,json" default:"text" help:"Format of the output: ${enum}."`
+}
+
+// Help is the longer text of --help.
+func (ledgerCommand) Help() string {
+	return `received = accepted + dropped + refused, and for each sink
+accepted + replayed = delivered + dropped + filtered + withheld + dead + expired + pending
+
+  sidetrack ledger
+  sidetrack ledger --output json`
+}
+
+// Run implements the command.
+func (c *ledgerCommand) Run(a *app) error {
+	ctx, stop := a.interruptible()
+	defer stop()
+	p, done, err := c.control(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := p.Ledger(ctx)
+	switch {
+	case err != nil:
+	case c.Output == "json":
+		err = json.NewEncoder(a.out).Encode(l)
+	default:
+		printLedger(a.out, l)
+	}
+	return errors.Join(err, done())
+}
 
 // printLedger prints where every event ended, with the reasons.
 func printLedger(w io.Writer, l pipeline.Ledger) {
@@ -40,6 +75,9 @@ func printLedger(w io.Writer, l pipeline.Ledger) {
 	for _, s := range l.Sinks {
 		fmt.Fprintln(w)
 		row(0, "sink "+s.Sink, s.Accepted)
+		if s.Replayed > 0 {
+			row(1, "replayed, in addition", s.Replayed)
+		}
 		row(1, "delivered", s.Delivered)
 		rows("dropped", s.Dropped)
 		rows("filtered", s.Filtered)

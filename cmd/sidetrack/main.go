@@ -37,6 +37,8 @@ type commands struct {
 	Validate validateCommand `cmd:"" help:"Check a configuration file, all of it, without starting anything."`
 	Explain  explainCommand  `cmd:"" help:"Show what would happen to an event: every change and every request, without sending."`
 	Import   importCommand   `cmd:"" help:"Read access logs into the sinks and account for every line."`
+	Dead     deadCommand     `cmd:"" help:"List, show, replay and drop events that could not be delivered."`
+	Ledger   ledgerCommand   `cmd:"" help:"Show where every event ended, of the running process or of the last one."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	Log logging `embed:"" prefix:"log-"`

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack/internal/memlimit"
 	"github.com/sidetrack-go/sidetrack/pipeline"
+	"github.com/sidetrack-go/sidetrack/pipeline/admin"
 )
 
 type runCommand struct {
@@ -41,6 +42,14 @@ func (c *runCommand) Run(a *app) error {
 	p, err := start(ctx, cfg.Pipeline)
 	if err != nil {
 		return err
+	}
+	if e := cfg.Bus.Embedded; e != nil {
+		stopAdmin, err := admin.Serve(e.DataDir, p, log)
+		if err != nil {
+			log.Warn("commands such as dead and ledger cannot reach this process", "error", err)
+		} else {
+			defer stopAdmin()
+		}
 	}
 	log.Info("running", "config", cfg.Name, "bus", cfg.Bus.String(), "sources", len(cfg.Pipeline.Sources), "sinks", len(cfg.Pipeline.Sinks))
 	ended := p.SourcesDone()

@@ -5,8 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,11 +27,13 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"freeport": freePort,
-			"post":     post,
-			"gone":     gone,
-			"sleep":    pause,
-			"wait-for": waitFor,
+			"freeport":  freePort,
+			"post":      post,
+			"backend":   backend,
+			"wait-dead": waitDead,
+			"gone":      gone,
+			"sleep":     pause,
+			"wait-for":  waitFor,
 		},
 	})
 }
@@ -59,6 +64,44 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s, want %s: %s", r.Status, args[0], body)
 		}
 		return
+	}
+}
+
+// backend starts a server that answers each request with the status that a file holds and
+// appends what it took to another: backend VARIABLE STATUSFILE TAKENFILE.
+func backend(ts *testscript.TestScript, _ bool, args []string) {
+	status, taken := ts.MkAbs(args[1]), ts.MkAbs(args[2])
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		b, _ := os.ReadFile(status)
+		code, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			code = http.StatusInternalServerError
+		}
+		w.WriteHeader(code)
+		if f, err := os.OpenFile(taken, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil && code < 300 {
+			_, _ = f.Write(append(body, '\n'))
+			_ = f.Close()
+		}
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv(args[0], srv.URL)
+}
+
+// waitDead waits until there are so many dead letters: wait-dead N.
+func waitDead(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("sidetrack", "dead", "ls", "--output", "json"))
+		if out := ts.ReadFile("stdout"); strings.Count(out, "\n") == want {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("want %d dead letters, have:\n%s", want, out)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ var rules = []rule{
 	{paths: []string{"pipeline"}, own: []string{".", "bus", "internal/..."}, foreign: []string{
 		"github.com/google/uuid", "github.com/ThreeDotsLabs/watermill/message", "github.com/sony/gobreaker/v2", "github.com/cenkalti/backoff/v5",
 	}},
+	{paths: []string{"pipeline/admin"}, own: []string{".", "pipeline", "internal/..."}},
 	{paths: []string{"bus"}, foreign: []string{"github.com/ThreeDotsLabs/watermill/message"}},
 	{paths: []string{"bus/..."}, own: []string{"bus", "internal/..."}, foreign: []string{"*"}},
 	{paths: []string{"internal/chaos"}, own: []string{".", "bus/...", "pipeline", "sources", "internal/..."}, foreign: []string{"*"}}, // a whole server, for cmd/load and its own tests
