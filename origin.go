@@ -92,8 +92,8 @@ func (o *Origin) Cookie(name string) string {
 	return ""
 }
 
-// Cookies returns the raw values of all cookies of that name.
-func (o *Origin) Cookies(name string) (values []string) {
+// CookieValues returns the raw values of all cookies of that name.
+func (o *Origin) CookieValues(name string) (values []string) {
 	for k, v := range o.cookies() {
 		if k == name {
 			values = append(values, v)

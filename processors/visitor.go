@@ -138,7 +138,7 @@ func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
 func (p *visitors) fromCookies(e *sidetrack.Event, now time.Time) {
 	v, o := &e.Visitor, e.Origin()
 	if v.ClientID == "" && p.cfg.Cookie != "" {
-		stored, _, ok := p.jar.Read(o.Cookies, now)
+		stored, _, ok := p.jar.Read(o.CookieValues, now)
 		v.ClientID, v.New = stored.ClientID, v.New || ok && stored.Pending
 	}
 	if !p.cfg.Google {
