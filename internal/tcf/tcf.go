@@ -49,13 +49,13 @@ type String struct {
 	// for no consent to it.
 	PurposeOneTreatment bool
 
-	VendorConsent       Vendors
-	VendorLegitInterest Vendors
+	VendorConsent       sixbit.Set
+	VendorLegitInterest sixbit.Set
 	Restrictions        []Restriction
 
-	Disclosed *Vendors   // nil: no such segment
-	Allowed   *Vendors   // nil: no such segment; it has no meaning since revision 2.2
-	Publisher *Publisher // nil: no such segment
+	Disclosed *sixbit.Set // nil: no such segment
+	Allowed   *sixbit.Set // nil: no such segment; it has no meaning since revision 2.2
+	Publisher *Publisher  // nil: no such segment
 }
 
 // Publisher is what the visitor decided about the publisher's own purposes.
@@ -78,7 +78,7 @@ const (
 type Restriction struct {
 	Purpose int
 	Type    RestrictionType
-	Vendors Vendors
+	Vendors sixbit.Set
 }
 
 // Parse decodes s.
@@ -124,8 +124,10 @@ func (t *String) core(s string) error {
 	t.Consent, t.LegitInterest = Purposes(r.Uint(24)), Purposes(r.Uint(24))
 	t.PurposeOneTreatment = r.Bool()
 	t.PublisherCountry = letters(&r)
-	t.VendorConsent, t.VendorLegitInterest = vendors(&r), vendors(&r)
-	t.Restrictions = restrictions(&r)
+	t.VendorConsent, t.VendorLegitInterest = r.Set((*sixbit.Reader).Ranges), r.Set((*sixbit.Reader).Ranges)
+	if t.Restrictions, err = ReadRestrictions(&r, restricted); err != nil {
+		return err
+	}
 	return r.End()
 }
 
@@ -155,11 +157,11 @@ func (t *String) segment(s string) error {
 	return ErrSegment
 }
 
-func (t *String) vendorSegment(r *sixbit.Reader, into **Vendors) error {
+func (t *String) vendorSegment(r *sixbit.Reader, into **sixbit.Set) error {
 	if *into != nil {
 		return ErrSegment
 	}
-	v := vendors(r)
+	v := r.Set((*sixbit.Reader).Ranges)
 	*into = &v
 	return r.End()
 }
@@ -171,28 +173,23 @@ func letters(r *sixbit.Reader) string {
 	return string(l[:])
 }
 
-// restrictions reads the section of publisher restrictions. Purposes from 1 to 24 and the three types
-// that mean something are in range.
-func restrictions(r *sixbit.Reader) []Restriction {
-	n := int(r.Uint(12))
-	// An entry has at least 20 bits, so that a lie about their number costs no memory.
-	if n == 0 || n*20 > r.Left() {
-		if n != 0 {
-			r.Fail(sixbit.ErrShort)
-		}
-		return nil
-	}
-	out := make([]Restriction, 0, n)
-	for range n {
+// ReadRestrictions reads a section of publisher restrictions, whose vendors set reads. Purposes
+// from 1 to 24 and the three types that mean something are in range.
+func ReadRestrictions(r *sixbit.Reader, set func(*sixbit.Reader) sixbit.Set) ([]Restriction, error) {
+	var out []Restriction
+	for range r.Uint(12) { // an error ends it, so that a lie about their number costs nothing
 		purpose, kind := int(r.Uint(6)), RestrictionType(r.Uint(2))
-		v := Vendors{ranges: ranges(r, maxVendor)}
+		v := set(r)
 		if r.Err() == nil && (purpose < 1 || purpose > 24 || kind > RequireLegitInterest) {
 			r.Fail(sixbit.ErrRange)
 		}
 		if r.Err() != nil {
-			return nil
+			return nil, r.Err()
 		}
 		out = append(out, Restriction{purpose, kind, v})
 	}
-	return out
+	return out, r.Err()
 }
+
+// restricted reads the vendors of a restriction: ranges, without the highest id in front.
+func restricted(r *sixbit.Reader) sixbit.Set { return sixbit.SetOf(r.Ranges(sixbit.Highest)) }

@@ -61,7 +61,7 @@ func list(n int, has func(int) bool) []int {
 	return out
 }
 
-func ids(v Vendors) []int { return list(maxVendor, v.Has) }
+func ids(v sixbit.Set) []int { return list(sixbit.Highest, v.Has) }
 
 func describe(t *String) vector {
 	v := vector{
@@ -349,7 +349,7 @@ func TestRoundTrip(t *testing.T) {
 			legit: rapid.Uint64Range(0, 1<<24-1).Draw(t, "legit"), vendors: drawVendors(t), vendorLI: drawVendors(t),
 		}
 		for range rapid.IntRange(0, 5).Draw(t, "restrictions") {
-			m.restrictions = append(m.restrictions, restriction{rapid.IntRange(1, 24).Draw(t, "purpose"), rapid.IntRange(0, 2).Draw(t, "type"), drawSpans(t, maxVendor)})
+			m.restrictions = append(m.restrictions, restriction{rapid.IntRange(1, 24).Draw(t, "purpose"), rapid.IntRange(0, 2).Draw(t, "type"), drawSpans(t, sixbit.Highest)})
 		}
 		if rapid.Bool().Draw(t, "disclosed") {
 			v := drawVendors(t)
@@ -383,7 +383,7 @@ func TestRoundTrip(t *testing.T) {
 			s.PublisherCountry != string([]byte{'A' + byte(m.country[0]), 'A' + byte(m.country[1])}):
 			t.Fatalf("%s: %+v, want %+v", text, s, m)
 		}
-		same := func(what string, got Vendors, want vendorSet) {
+		same := func(what string, got sixbit.Set, want vendorSet) {
 			for id := 0; id <= 3001; id++ {
 				if got.Has(id) != want.has(id) {
 					t.Fatalf("%s: vendor %d: %v", what, id, got.Has(id))
@@ -392,7 +392,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		same("consent", s.VendorConsent, m.vendors)
 		same("legitimate interest", s.VendorLegitInterest, m.vendorLI)
-		optional := func(what string, got *Vendors, want *vendorSet) {
+		optional := func(what string, got *sixbit.Set, want *vendorSet) {
 			if (got == nil) != (want == nil) {
 				t.Fatalf("%s: %v, want %v", what, got, want)
 			}
@@ -450,7 +450,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("restriction %+v", r)
 			}
 		}
-		for _, id := range []int{-1, 0, maxVendor + 1} {
+		for _, id := range []int{-1, 0, sixbit.Highest + 1} {
 			if s.VendorConsent.Has(id) || s.VendorLegitInterest.Has(id) || s.PermitsVendor(id, 1, Basis{LegitInterest: true}) {
 				t.Fatalf("vendor %d", id)
 			}
