@@ -1,6 +1,9 @@
 package sidetrack
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Purpose is what data may be used for, by the names of Google's Consent Mode.
 type Purpose string
@@ -94,8 +97,8 @@ func ParseState(s string) (state State, ok bool) {
 // are independent and comparable.
 type Consent struct {
 	states [7]State
-	// How says where the decision came from: "payload", "cookie", "gpc",
-	// "default", "server", or several joined by '+'.
+	// How says where the decision came from: "payload", "server", the name of what was
+	// read, such as "cookie", "tcf" or "gpc", "default", or several joined by '+'.
 	How string
 }
 
@@ -156,7 +159,7 @@ func (c Consent) Restrict(other Consent) Consent {
 	switch {
 	case out.How == "":
 		out.How = other.How
-	case other.How != "" && other.How != out.How:
+	case other.How != "" && !strings.Contains("+"+out.How+"+", "+"+other.How+"+"):
 		out.How += "+" + other.How
 	}
 	return out
