@@ -42,18 +42,30 @@ type Config struct {
 
 // Readers are the readers in use: those that are not nil. The zero value of each has its defaults.
 type Readers struct {
-	Own           *Own           `yaml:"own"`
-	ConsentMode   *ConsentMode   `yaml:"consent_mode"`
-	TCF           *TCF           `yaml:"tcf"`
-	GPP           *GPP           `yaml:"gpp"`
-	USPrivacy     *USPrivacy     `yaml:"usprivacy"`
-	OneTrust      *OneTrust      `yaml:"onetrust"`
-	Cookiebot     *Cookiebot     `yaml:"cookiebot"`
-	CookieYes     *CookieYes     `yaml:"cookieyes"`
-	Klaro         *Klaro         `yaml:"klaro"`
-	Didomi        *Didomi        `yaml:"didomi"`
+	// Own reads the cookies of a banner of one's own, which sources/consent.Banner keeps.
+	Own *Own `yaml:"own"`
+	// ConsentMode reads a cookie with the state of Google's Consent Mode.
+	ConsentMode *ConsentMode `yaml:"consent_mode"`
+	// TCF reads the TC string of IAB Europe's Transparency and Consent Framework.
+	TCF *TCF `yaml:"tcf"`
+	// GPP reads the string of the IAB's Global Privacy Platform.
+	GPP *GPP `yaml:"gpp"`
+	// USPrivacy reads the US Privacy string.
+	USPrivacy *USPrivacy `yaml:"usprivacy"`
+	// OneTrust reads the cookies of OneTrust and CookiePro.
+	OneTrust *OneTrust `yaml:"onetrust"`
+	// Cookiebot reads the cookie of Cookiebot.
+	Cookiebot *Cookiebot `yaml:"cookiebot"`
+	// CookieYes reads the cookie of CookieYes.
+	CookieYes *CookieYes `yaml:"cookieyes"`
+	// Klaro reads the cookie of Klaro.
+	Klaro *Klaro `yaml:"klaro"`
+	// Didomi reads the token of Didomi.
+	Didomi *Didomi `yaml:"didomi"`
+	// Tarteaucitron reads the cookie of tarteaucitron.js.
 	Tarteaucitron *Tarteaucitron `yaml:"tarteaucitron"`
-	Vanilla       *Vanilla       `yaml:"vanilla_cookieconsent"`
+	// Vanilla reads the cookie of vanilla-cookieconsent.
+	Vanilla *Vanilla `yaml:"vanilla_cookieconsent"`
 }
 
 // Defaults denies what is unknown, honours GPC, ignores DNT and reads no cookie.

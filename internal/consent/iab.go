@@ -112,10 +112,11 @@ type GPP struct {
 	Sections []int `yaml:"sections"`
 	// TCF maps the purposes of the European and the Canadian section; its cookies are not used.
 	TCF TCF `yaml:"tcf"`
-	// Sale, Sharing and Targeted are the purposes that opting out of the sale or sharing of personal data or of
-	// targeted advertising denies; none: the ad_* purposes.
-	Sale     []sidetrack.Purpose `yaml:"sale"`
-	Sharing  []sidetrack.Purpose `yaml:"sharing"`
+	// Sale are the purposes that opting out of the sale of personal data denies; none: the ad_* purposes.
+	Sale []sidetrack.Purpose `yaml:"sale"`
+	// Sharing are the purposes that opting out of the sharing of personal data denies; none: the ad_* purposes.
+	Sharing []sidetrack.Purpose `yaml:"sharing"`
+	// Targeted are the purposes that opting out of targeted advertising denies; none: the ad_* purposes.
 	Targeted []sidetrack.Purpose `yaml:"targeted_advertising"`
 }
 

@@ -95,7 +95,7 @@ func TestWithdrawalAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := resolver.Allows(sidetrack.AnalyticsStorage)
+	allowed := func(r *http.Request) bool { return resolver.Resolve(r).Allows(sidetrack.AnalyticsStorage) }
 	if !allowed(request("GET", "", "Cookie: cookie_status=1")) {
 		t.Fatal("a decision is not believed")
 	}

@@ -55,15 +55,9 @@ func New(cfg Config, more ...Reader) (*Resolver, error) {
 }
 
 // Resolve returns what the visitor of r decided, the strictest statement about each purpose; How
-// names everything that said something.
+// names everything that said something. It is made for sources.WithConsent.
 func (c *Resolver) Resolve(r *http.Request) sidetrack.Consent {
 	return c.r.Resolve(sidetrack.NewOrigin(netip.Addr{}, r), sidetrack.Consent{})
-}
-
-// Allows returns a function that reports whether the visitor of a request granted every purpose,
-// as sources.VisitorCookie.Allowed wants it.
-func (c *Resolver) Allows(purposes ...sidetrack.Purpose) func(*http.Request) bool {
-	return func(r *http.Request) bool { return c.Resolve(r).Allows(purposes...) }
 }
 
 // ParseState reads a state of Consent Mode: granted, denied, a list of purpose:state, the same as
