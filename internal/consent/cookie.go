@@ -18,7 +18,7 @@ const maxChunks = 16
 // values returns the values of the cookies of that name, joined ones where a tool had to split a
 // long value: name.0, name.1, … or name_0, name_1, ….
 func values(o *sidetrack.Origin, name string) []string {
-	v := o.Cookies(name)
+	v := o.CookieValues(name)
 	if len(v) > 0 {
 		return v
 	}
