@@ -6,9 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 )
 
 // TestDiskFull fills the file system under the bus and frees it again. It mounts a small
@@ -19,10 +20,11 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(small, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=48m"); err != nil {
-		t.Skipf("mounting a file system to fill needs root: %v", err)
+	unmount, err := faults.Mount(small, 48<<20)
+	if err != nil {
+		t.Skip(err)
 	}
-	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	t.Cleanup(unmount)
 	addr := freeAddr(t)
 	p := launch(t, dir, fmt.Sprintf(`
 bus: {embedded: {data_dir: small/bus, sync: always, max_bytes: 1GB, min_free: 1MB}}
@@ -48,7 +50,9 @@ sinks:
 		}
 	}
 	ballast := filepath.Join(small, "ballast")
-	fill(t, ballast)
+	if err := faults.Fill(ballast); err != nil {
+		t.Fatal(err)
+	}
 	refused := 0
 	for i := range 30 {
 		status := send(fmt.Sprintf("full%d", i))
@@ -80,25 +84,7 @@ sinks:
 		return true
 	})
 	p.stop()
-	if strings.Contains(p.stderr.String(), "panic") {
-		t.Errorf("panic:\n%s", p.stderr)
-	}
-}
-
-// fill writes until nothing fits any more.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for _, size := range []int{1 << 20, 4096, 1} {
-		block := make([]byte, size)
-		for {
-			if _, err := f.Write(block); err != nil {
-				break
-			}
-		}
+	if strings.Contains(p.Stderr.String(), "panic") {
+		t.Errorf("panic:\n%s", p.Stderr)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -15,17 +14,6 @@ import (
 )
 
 var kills = flag.Int("kills", 20, "how often TestKill kills the process")
-
-// freeAddr returns a loopback address nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // TestKill kills the process with SIGKILL at random moments under load and checks
 // that everything it had answered with success is delivered in the end.
@@ -69,7 +57,7 @@ sinks:
 		}
 		began := time.Now()
 		time.Sleep(100*time.Millisecond + rand.N(900*time.Millisecond))
-		p.kill()
+		p.Kill()
 		took := time.Since(began)
 		cancel()
 		wg.Wait()

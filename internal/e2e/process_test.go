@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,9 +15,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 )
 
 // binary builds the command once for all tests of this package.
@@ -45,32 +45,13 @@ func TestMain(m *testing.M) {
 
 // process is a running `sidetrack run`.
 type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	addr   string
-	stderr *lockedBuffer
-	exited chan struct{}
+	*faults.Process
+	t    *testing.T
+	addr string
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// launch starts the command with a configuration and waits until its collector listens on addr.
-func launch(t *testing.T, dir, config, addr string) *process {
+// begin starts the command with a configuration.
+func begin(t *testing.T, dir, config string) *faults.Process {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -80,14 +61,20 @@ func launch(t *testing.T, dir, config, addr string) *process {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, addr: addr, stderr: &lockedBuffer{}, exited: make(chan struct{})}
-	p.cmd = exec.Command(path, "run", "--config", file)
-	p.cmd.Dir, p.cmd.Stderr, p.cmd.Stdout = dir, p.stderr, io.Discard
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(path, "run", "--config", file)
+	cmd.Dir, cmd.Stdout = dir, io.Discard
+	p, err := faults.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _ = p.cmd.Wait(); close(p.exited) }()
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
+	return p
+}
+
+// launch begins and waits until the collector listens on addr.
+func launch(t *testing.T, dir, config, addr string) *process {
+	t.Helper()
+	p := &process{Process: begin(t, dir, config), t: t, addr: addr}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		resp, err := http.Get("http://" + addr + "/healthz")
 		if err == nil {
@@ -95,35 +82,35 @@ func launch(t *testing.T, dir, config, addr string) *process {
 			return p
 		}
 		select {
-		case <-p.exited:
-			t.Fatalf("the process ended at once:\n%s", p.stderr)
+		case <-p.Exited():
+			t.Fatalf("the process ended at once:\n%s", p.Stderr)
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not listening after 20 s: %v\n%s", err, p.stderr)
+			t.Fatalf("not listening after 20 s: %v\n%s", err, p.Stderr)
 		}
 	}
-}
-
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.exited
 }
 
 // stop ends the process as an operator would.
 func (p *process) stop() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		p.t.Fatal(err)
+	if err := p.Stop(30 * time.Second); err != nil {
+		p.t.Fatalf("%v\n%s", err, p.Stderr)
 	}
-	select {
-	case <-p.exited:
-	case <-time.After(30 * time.Second):
-		p.t.Fatalf("not stopped 30 s after SIGTERM:\n%s", p.stderr)
+	if code := p.ExitCode(); code != 0 {
+		p.t.Errorf("exit code %d after SIGTERM:\n%s", code, p.Stderr)
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("exit code %d after SIGTERM:\n%s", code, p.stderr)
+}
+
+// freeAddr returns a loopback address nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	addr, err := faults.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return addr
 }
 
 // post sends a body and returns the status, 0 when there was no answer.

@@ -114,7 +114,7 @@ sinks:
 	mu.Lock()
 	search(t, "requests to the backend", requests.Bytes())
 	mu.Unlock()
-	search(t, "the log", []byte(p.stderr.String()))
+	search(t, "the log", []byte(p.Stderr.String()))
 	files := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || d.Name() == "access.log" {
