@@ -62,6 +62,20 @@ func (c *countFile) load(seq uint64) (mark, bool) {
 	return best, seq == 0
 }
 
+// newest returns the last mark that was saved, the zero mark when none can be read.
+func (c *countFile) newest() (m mark) {
+	var b [2 * slotSize]byte
+	if n, _ := c.f.ReadAt(b[:], 0); n < len(b) {
+		return m
+	}
+	for _, s := range [][]byte{b[:slotSize], b[slotSize:]} {
+		if slot, ok := decodeSlot(s); ok && slot.seq > m.seq {
+			m = slot
+		}
+	}
+	return m
+}
+
 // save ignores errors: on a full disk the old slots stay, and the message is
 // about to be refused anyway.
 func (c *countFile) save(m mark) {

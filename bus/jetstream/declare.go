@@ -203,13 +203,12 @@ func (b *Bus) forget(name string) {
 	t := b.topics[name]
 	delete(b.topics, name)
 	b.mu.Unlock()
-	if t == nil {
-		return
+	if t != nil {
+		t.turn <- struct{}{} // never given back: nobody publishes to it any more
+		_ = t.counts.close()
 	}
-	t.turn <- struct{}{} // never given back: nobody publishes to it any more
-	_ = t.counts.close()
 	if b.node != nil {
-		removeCountFile(b.node.countsDir(), name)
+		removeCountFile(b.node.countsDir(), name) // also that of a topic of an earlier process
 	}
 }
 
@@ -325,7 +324,11 @@ func (b *Bus) openTopic(ctx context.Context, limits bus.Topic) error {
 		if b.node != nil {
 			t.sweep = newSweep(b, t)
 		}
-		if err := b.resync(ctx, t); err != nil {
+		err = b.resync(ctx, t)
+		if err == nil {
+			err = b.inspectEnd(ctx, t, limits.Groups)
+		}
+		if err != nil {
 			return errors.Join(err, counts.close())
 		}
 	}

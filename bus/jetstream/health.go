@@ -100,6 +100,20 @@ func (b *Bus) checkSpace() {
 	}
 }
 
+// roomToPurge reports whether the store works and has room at this moment, not at the last look: a
+// purge whose write fails makes the server wait for a lock that it holds itself, and
+// then it can be neither used nor replaced.
+func (b *Bus) roomToPurge() bool {
+	if b.health.err() != nil {
+		return false
+	}
+	if b.node == nil {
+		return true
+	}
+	free, err := freeSpace(b.node.cfg.DataDir)
+	return err == nil && free >= b.minFree
+}
+
 // keepUsable brings the store back after a failed publish.
 func (b *Bus) keepUsable() {
 	for {

@@ -15,7 +15,13 @@ import (
 // startTimeout bounds the start of the embedded server, which reads its store.
 const startTimeout = 30 * time.Second
 
-var errServerDown = errors.New("embedded server is not running")
+// stopTimeout bounds its end. One that takes longer waits for itself.
+const stopTimeout = 20 * time.Second
+
+var (
+	errServerDown  = errors.New("embedded server is not running")
+	errServerStuck = errors.New("embedded server is stuck: only a new process can open its store again")
+)
 
 // embedded is the server inside the process. The client asks it for a
 // connection each time it has lost one, so the server can be replaced under it.
@@ -23,8 +29,9 @@ type embedded struct {
 	cfg  Embedded
 	lock *dirLock
 
-	mu  sync.Mutex // guards srv
-	srv *server.Server
+	mu    sync.Mutex // guards what follows
+	srv   *server.Server
+	ended chan struct{} // closed when the server that was stopped last has ended
 }
 
 func newEmbedded(cfg Embedded) (*embedded, error) {
@@ -41,7 +48,11 @@ func newEmbedded(cfg Embedded) (*embedded, error) {
 		return nil, err
 	}
 	e := &embedded{cfg: cfg, lock: lock}
-	if err := e.start(); err != nil {
+	err = e.inspectCursors()
+	if err == nil {
+		err = e.start()
+	}
+	if err != nil {
 		lock.release()
 		return nil, err
 	}
@@ -88,27 +99,43 @@ func (e *embedded) start() error {
 	return nil
 }
 
-func (e *embedded) stop() {
+// stop ends the server. One that does not end keeps its files, so that none may be started beside it.
+func (e *embedded) stop() error {
 	e.mu.Lock()
-	srv := e.srv
-	e.srv = nil
+	if srv := e.srv; srv != nil {
+		e.srv = nil
+		ended := make(chan struct{})
+		e.ended = ended
+		go func() {
+			srv.Shutdown()
+			srv.WaitForShutdown()
+			close(ended)
+		}()
+	}
+	ended := e.ended
 	e.mu.Unlock()
-	if srv != nil {
-		srv.Shutdown()
-		srv.WaitForShutdown()
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(stopTimeout):
+		return errServerStuck
 	}
 }
 
 // restart replaces the server. After a failed write JetStream accepts nothing
 // more until it has read its store again.
 func (e *embedded) restart() error {
-	e.stop()
+	if err := e.stop(); err != nil {
+		return err
+	}
 	return e.start()
 }
 
 func (e *embedded) close() error {
-	e.stop()
-	return e.lock.release()
+	return errors.Join(e.stop(), e.lock.release())
 }
 
 // InProcessConn implements nats.InProcessConnProvider.

@@ -164,6 +164,9 @@ func (s *sweep) ask() bool {
 
 // purge removes everything up to to, which is settled.
 func (s *sweep) purge(to uint64) bool {
+	if !s.b.roomToPurge() {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(s.b.ctx, publishTimeout)
 	defer cancel()
 	if s.stream == nil {

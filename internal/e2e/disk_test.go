@@ -71,6 +71,7 @@ sinks:
 		t.Fatal(err)
 	}
 	freed := time.Now()
+	defer func() { t.Log(p.Stderr) }()
 	eventually(t, 30*time.Second, "events accepted again", func() bool { return send(fmt.Sprintf("after%d", time.Now().UnixNano())) < 300 })
 	t.Logf("accepting again %s after the disk was freed; %d of 30 refused meanwhile", time.Since(freed).Round(time.Millisecond), refused)
 	file := filepath.Join(dir, "events.ndjson")
