@@ -155,7 +155,7 @@ func Place(e *sidetrack.Event, params []Param) {
 	for i := range params {
 		switch params[i].Name {
 		case "currency":
-			_, ok := currency(params[i].Text)
+			_, ok := Currency(params[i].Text)
 			shop = shop || ok
 		case "source":
 			source = true
@@ -371,7 +371,7 @@ func (pl *placer) placeShop(p *Param) bool {
 	switch p.Name {
 	case "currency":
 		var code string
-		if code, ok = currency(p.Text); ok {
+		if code, ok = Currency(p.Text); ok {
 			ok = fill(&c.Currency, code)
 		}
 	case "value":
@@ -431,8 +431,8 @@ func shopField(c *sidetrack.Ecommerce, name string) *string {
 	return nil
 }
 
-// currency returns an ISO 4217 code in upper case.
-func currency(s string) (code string, ok bool) {
+// Currency returns an ISO 4217 code in upper case.
+func Currency(s string) (code string, ok bool) {
 	if len(s) != 3 {
 		return "", false
 	}

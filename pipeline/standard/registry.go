@@ -9,6 +9,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
+	"github.com/sidetrack-go/sidetrack/sources/wire/ua"
 )
 
 // Registry returns a new registry of everything built in. Add your own components
@@ -22,6 +23,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddDecoder(r, "json", nil, sources.NewJSON, sidetrack.Paths(sources.JSONPath))
 	sidetrack.AddDecoder(r, "pixel", nil, sources.NewPixel, sidetrack.Paths(sources.PixelPath))
 	sidetrack.AddDecoder(r, "gtag", nil, gtag.New, sidetrack.Paths(gtag.Paths()...))
+	sidetrack.AddDecoder(r, "ua", ua.Defaults, ua.New, sidetrack.Paths(ua.Paths()...))
 
 	sidetrack.AddProcessor(r, "consent", processors.ConsentDefaults, processors.NewConsent, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "visitor", processors.VisitorDefaults, processors.NewVisitor, sidetrack.IntakeOnly())

@@ -6,15 +6,12 @@
 package gtag
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/sidetrack-go/sidetrack"
-	"github.com/sidetrack-go/sidetrack/internal/clientip"
 	"github.com/sidetrack-go/sidetrack/internal/gawire"
 )
 
@@ -24,7 +21,6 @@ func Paths() []string { return []string{"/g/collect"} }
 // Limits of one request. gtag.js sends at most 20 events and 16,384 characters of their
 // parameters at a time.
 const (
-	maxBody  = 64 << 10
 	maxLines = 100
 	maxItems = sidetrack.MaxItems
 )
@@ -56,9 +52,7 @@ type decoder struct {
 
 // scratch is the memory one request needs for itself.
 type scratch struct {
-	body   bytes.Buffer
-	query  []gawire.Pair
-	line   []gawire.Pair
+	gawire.Request
 	params []gawire.Param
 	items  []numbered
 }
@@ -67,12 +61,11 @@ type scratch struct {
 func (d *decoder) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	s := d.scratch.Get().(*scratch)
 	defer d.release(s)
-	body, err := s.read(r)
+	body, err := s.Read(r)
 	if err != nil {
 		return sidetrack.Decoded{}, err
 	}
-	s.query = gawire.AppendPairs(s.query[:0], r.URL.RawQuery)
-	out := sidetrack.Decoded{Reply: reply(s.query)}
+	out := sidetrack.Decoded{Reply: reply(s.Query)}
 	index := 0
 	for line := range gawire.Lines(body) {
 		if index == maxLines {
@@ -81,7 +74,7 @@ func (d *decoder) Decode(r *http.Request) (sidetrack.Decoded, error) {
 			})
 			break
 		}
-		s.line = gawire.AppendPairs(s.line[:0], line)
+		s.Form(line)
 		e, err := d.event(s, r)
 		if err != nil {
 			out.Errors = append(out.Errors, sidetrack.ElementError{Index: index, Err: err})
@@ -94,7 +87,6 @@ func (d *decoder) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	if index > 0 {
 		return out, nil
 	}
-	s.line = s.line[:0]
 	e, err := d.event(s, r)
 	if err != nil {
 		return sidetrack.Decoded{}, err
@@ -105,27 +97,10 @@ func (d *decoder) Decode(r *http.Request) (sidetrack.Decoded, error) {
 
 // release keeps the memory for the next request, without the strings of this one.
 func (d *decoder) release(s *scratch) {
-	clear(s.query[:cap(s.query)])
-	clear(s.line[:cap(s.line)])
+	s.Release()
 	clear(s.params[:cap(s.params)])
 	clear(s.items[:cap(s.items)])
 	d.scratch.Put(s)
-}
-
-// read returns the body as text.
-func (s *scratch) read(r *http.Request) (string, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return "", nil
-	}
-	s.body.Reset()
-	n, err := s.body.ReadFrom(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return "", err
-	}
-	if n > maxBody {
-		return "", &sidetrack.HTTPError{Status: http.StatusRequestEntityTooLarge, Err: &sidetrack.FieldError{Field: "body", Problem: "is larger than 65536 bytes"}}
-	}
-	return s.body.String(), nil
 }
 
 // reply is 204, or an empty 200 for clients that would read a stream of instructions: others than
@@ -140,11 +115,11 @@ func reply(query []gawire.Pair) sidetrack.Reply {
 // event makes one event of the query and, over it, the line.
 func (d *decoder) event(s *scratch, r *http.Request) (*sidetrack.Event, error) {
 	h := hit{e: new(sidetrack.Event), params: s.params[:0], items: s.items[:0]}
-	for i := range s.query {
-		h.set(&s.query[i])
+	for i := range s.Query {
+		h.set(&s.Query[i])
 	}
-	for i := range s.line {
-		h.set(&s.line[i])
+	for i := range s.Line {
+		h.set(&s.Line[i])
 	}
 	err := h.finish()
 	s.params, s.items = h.params, h.items
@@ -154,13 +129,8 @@ func (d *decoder) event(s *scratch, r *http.Request) (*sidetrack.Event, error) {
 	case len(d.cfg.MeasurementIDs) > 0 && !slices.Contains(d.cfg.MeasurementIDs, h.tid):
 		return nil, &sidetrack.FieldError{Field: "tid", Problem: "is not collected here"}
 	}
-	if d.cfg.TrustIPOverride && h.address != "" {
-		if ip, ok := clientip.Parse(h.address); ok {
-			h.e.SetOrigin(sidetrack.NewOrigin(ip, r))
-			if h.e.Device.UserAgent == "" {
-				h.e.Device.UserAgent = gawire.Word(r.UserAgent())
-			}
-		}
+	if d.cfg.TrustIPOverride {
+		gawire.Relay(h.e, r, h.address)
 	}
 	return h.e, nil
 }

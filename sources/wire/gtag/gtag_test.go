@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/gawire"
 )
 
 const base = "v=2&tid=G-TEST123456&cid=1.2"
@@ -216,7 +217,7 @@ func TestRefused(t *testing.T) {
 	if _, err := decode(t, Config{MeasurementIDs: []string{"G-OTHER", "G-TEST123456"}}, base+"&en=x", ""); err != nil {
 		t.Error(err)
 	}
-	_, err := decode(t, Config{}, base+"&en=x", strings.Repeat("a", maxBody+1))
+	_, err := decode(t, Config{}, base+"&en=x", strings.Repeat("a", gawire.MaxBody+1))
 	if h, ok := errors.AsType[*sidetrack.HTTPError](err); !ok || h.Status != http.StatusRequestEntityTooLarge {
 		t.Error(err)
 	}

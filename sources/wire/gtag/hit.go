@@ -1,7 +1,6 @@
 package gtag
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,16 +32,16 @@ func (h *hit) set(p *gawire.Pair) {
 	if len(key) > 3 && (key[0] == 'e' || key[0] == 'u') && key[1] == 'p' {
 		switch {
 		case strings.HasPrefix(key, "ep."):
-			h.param(gawire.TextParam(name(key[3:]), value))
+			h.param(gawire.TextParam(gawire.ParamName(key[3:]), value))
 			return
 		case strings.HasPrefix(key, "epn."):
-			h.param(gawire.NumberParam(name(key[4:]), value))
+			h.param(gawire.NumberParam(gawire.ParamName(key[4:]), value))
 			return
 		case strings.HasPrefix(key, "up."):
-			h.userProperty(gawire.TextParam(name(key[3:]), value))
+			h.userProperty(gawire.TextParam(gawire.ParamName(key[3:]), value))
 			return
 		case strings.HasPrefix(key, "upn."):
-			h.userProperty(gawire.NumberParam(name(key[4:]), value))
+			h.userProperty(gawire.NumberParam(gawire.ParamName(key[4:]), value))
 			return
 		}
 	}
@@ -65,9 +64,10 @@ func (h *hit) set(p *gawire.Pair) {
 	case "sid":
 		e.Visitor.SessionID = gawire.Word(value)
 	case "sct":
-		e.Visitor.SessionNumber = whole(value)
+		e.Visitor.SessionNumber, _ = gawire.Whole(value)
 	case "_et":
-		e.Visitor.Engagement = time.Duration(min(whole(value), maxEngagement)) * time.Millisecond
+		ms, _ := gawire.Whole(value)
+		e.Visitor.Engagement = time.Duration(min(ms, maxEngagement)) * time.Millisecond
 	case "_fv":
 		e.Visitor.New = marked(value)
 		h.keepUnless(key, value, "1")
@@ -155,18 +155,6 @@ func telemetry(key string) bool {
 // marked reads a marker, which is 1, or 2 where the thing is a key event as well.
 func marked(value string) bool { return value != "" && value != "0" }
 
-// whole reads a number that is not negative, 0 for anything else.
-func whole(s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}
-
-// name makes the name of a parameter fit for an event.
-func name(s string) string { return text.Clean(s, sidetrack.MaxNameBytes) }
-
 func pathOf(s string) string {
 	s, _, _ = strings.Cut(gawire.Word(s), "?")
 	s, _, _ = strings.Cut(s, "#")
@@ -191,7 +179,7 @@ func (h *hit) param(p gawire.Param) {
 // keep keeps what an event has no place for under the namespace of this protocol.
 func (h *hit) keep(key, value string) {
 	if value != "" && gawire.Keepable(key, value) {
-		h.param(gawire.TextParam(name(namespaced(key)), value))
+		h.param(gawire.TextParam(gawire.ParamName(namespaced(key)), value))
 	}
 }
 

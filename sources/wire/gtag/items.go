@@ -6,7 +6,6 @@ import (
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/gawire"
-	"github.com/sidetrack-go/sidetrack/internal/text"
 )
 
 // numbered is a prN parameter.
@@ -126,7 +125,7 @@ func pair(customs []custom, index byte, half int, v string) []custom {
 	c := &customs[at]
 	c.has[half] = true
 	if half == 0 {
-		c.name = text.Clean(v, sidetrack.MaxNameBytes)
+		c.name = gawire.ParamName(v)
 	} else {
 		c.value = v
 	}
