@@ -70,6 +70,7 @@ type Component struct {
 	Summary    string   `json:"summary"`
 	IntakeOnly bool     `json:"intake_only,omitempty"`
 	Paths      []string `json:"paths,omitempty"` // of a decoder
+	Keys       []Key    `json:"keys,omitempty"`
 
 	config any
 }
@@ -90,7 +91,11 @@ func Components(reg *sidetrack.Registry, c Comments) []Component {
 		out = append(out, Component{Kind: "sink", Name: f.Name, config: f.Config()})
 	}
 	for i := range out {
-		out[i].Summary = c.summary(reflect.TypeOf(out[i].config).Elem())
+		v := reflect.ValueOf(out[i].config).Elem()
+		out[i].Summary = c.summary(v.Type())
+		if v.Kind() == reflect.Struct {
+			out[i].Keys = flatten(nil, (&describer{comments: c}).options(v.Type(), v), "")
+		}
 	}
 	return out
 }

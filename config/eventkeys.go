@@ -103,3 +103,40 @@ func (b *builder) unknownEventKeys(n *node, known any, path string) {
 		}
 	}
 }
+
+// EventWarnings names the keys of an event's JSON that no event has, and which are therefore left out.
+func EventWarnings(data []byte) []string {
+	var tree any
+	if json.Unmarshal(data, &tree) != nil {
+		return nil
+	}
+	var out []string
+	ignoredKeys(&out, tree, eventKeys(), "")
+	return out
+}
+
+func ignoredKeys(out *[]string, v, known any, path string) {
+	switch known := known.(type) {
+	case []any:
+		list, _ := v.([]any)
+		for i, item := range list {
+			ignoredKeys(out, item, known[0], index(path, i))
+		}
+	case map[string]any:
+		m, _ := v.(map[string]any)
+		if _, free := known[anyKey]; free {
+			return
+		}
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if next, ok := known[k]; ok {
+				ignoredKeys(out, m[k], next, join(path, k))
+				continue
+			}
+			message := "unknown key " + quote(join(path, k)) + " is left out"
+			if near := nearest(k, slices.Sorted(maps.Keys(known))); near != "" {
+				message += ": did you mean " + near + "?"
+			}
+			*out = append(*out, message)
+		}
+	}
+}

@@ -112,70 +112,95 @@ func (r *reference) typ(t reflect.Type) { r.table(r.describe(t, reflect.Value{})
 
 // table prints keys with those of sections below them.
 func (r *reference) table(options []option) {
-	var rows [][4]string
-	r.collect(&rows, options, "")
-	if len(rows) == 0 {
+	keys := flatten(nil, options, "")
+	if len(keys) == 0 {
 		r.line("No settings.\n")
 		return
 	}
 	r.line("| key | value | default | |")
 	r.line("|---|---|---|---|")
-	for _, row := range rows {
-		r.line(fmt.Sprintf("| `%s` | %s | %s | %s |", row[0], row[1], row[2], markdown(row[3])))
+	for _, k := range keys {
+		kind, def := k.Kind, k.Default
+		switch {
+		case k.Values != nil:
+			kind = "`" + strings.Join(k.Values, "`, `") + "`"
+		case kind == kindCondition:
+			kind = "[condition](#conditions)"
+		}
+		if slices.Contains(k.Values, def) || !strings.Contains(def, " ") && strings.ContainsAny(def, "0123456789/_") || def == "true" {
+			def = "`" + def + "`"
+		}
+		doc := k.Doc
+		last := k.Name[strings.LastIndexByte(k.Name, '.')+1:]
+		if rest, ok := strings.CutPrefix(doc, last); ok {
+			doc = "`" + last + "`" + rest
+		}
+		doc = markdown(doc)
+		if k.IntakeOnly {
+			doc += " In `intake` only."
+		}
+		if k.Required {
+			doc += " **Required.**"
+		}
+		r.line(fmt.Sprintf("| `%s` | %s | %s | %s |", k.Name, kind, def, doc))
 	}
 	r.line("")
 }
 
-func (r *reference) collect(rows *[][4]string, options []option, prefix string) {
+// Key is one key of a component's configuration.
+type Key struct {
+	Name       string   `json:"name"` // with the sections it is in: rotate.size
+	Kind       string   `json:"kind"` // of its value
+	Values     []string `json:"values,omitempty"`
+	Default    string   `json:"default,omitempty"`
+	Doc        string   `json:"doc"`
+	Required   bool     `json:"required,omitempty"`
+	IntakeOnly bool     `json:"intake_only,omitempty"`
+}
+
+const kindCondition = "condition"
+
+// flatten appends keys with those of sections below them.
+func flatten(keys []Key, options []option, prefix string) []Key {
 	for _, o := range options {
-		name := prefix + o.name
-		kind, doc := "", o.doc
+		k := Key{Name: prefix + o.name, Doc: o.doc, Required: o.required, IntakeOnly: o.intake, Default: o.defaultText()}
 		switch {
 		case o.typ == nil:
-			kind = o.enum[0]
-		case o.enum != nil:
-			kind = "`" + strings.Join(o.enum, "`, `") + "`"
-			kind = strings.ReplaceAll(kind, "``", "nothing")
+			k.Kind = o.enum[0]
 		case o.again || o.typ == reflect.PointerTo(matcherType):
-			kind = "[condition](#conditions)"
-			o.sub = nil
+			k.Kind, o.sub = kindCondition, nil
 		default:
-			kind = kindOf(o.typ)
-		}
-		if rest, ok := strings.CutPrefix(doc, o.name); ok {
-			doc = "`" + o.name + "`" + rest
-		}
-		if o.intake {
-			doc = strings.TrimSuffix(doc, " Needs the request: intake only.") + " In `intake` only."
-		}
-		if o.required {
-			doc += " **Required.**"
-		}
-		def := o.defaultText()
-		if def != "" {
-			def = "`" + def + "`"
-		} else if m := statedDefault.FindStringSubmatch(doc); m != nil {
-			doc, def = strings.TrimSuffix(doc, m[0]), m[1]
-		}
-		*rows = append(*rows, [4]string{name, kind, def, doc})
-		if o.sub != nil {
-			inner := name + "."
-			if strings.HasPrefix(kind, "list") {
-				inner = name + "[]."
+			k.Kind = kindOf(o.typ)
+			for _, v := range o.enum {
+				if v != "" {
+					k.Values = append(k.Values, v)
+				}
 			}
-			r.collect(rows, o.sub, inner)
 		}
+		if k.IntakeOnly {
+			k.Doc = strings.TrimSuffix(k.Doc, " Needs the request: intake only.")
+		}
+		if m := statedDefault.FindStringSubmatch(k.Doc); m != nil && k.Default == "" {
+			k.Doc, k.Default = strings.TrimSuffix(k.Doc, m[0]), m[1]
+		}
+		keys = append(keys, k)
+		inner := k.Name + "."
+		if strings.HasPrefix(k.Kind, "list") {
+			inner = k.Name + "[]."
+		}
+		keys = flatten(keys, o.sub, inner)
 	}
+	return keys
 }
 
 // statedDefault is how comments state what an absent key means.
-var statedDefault = regexp.MustCompile(` ?Default: (.*)\.$`)
+var statedDefault = regexp.MustCompile(` ?Default: ((?:[^.]|\.\S)*)\.$`)
 
 // markdown keeps a comment from being read as markup outside of its code.
 func markdown(s string) string {
 	parts := strings.Split(s, "`")
 	for i := 0; i < len(parts); i += 2 {
-		parts[i] = strings.NewReplacer("<", "&lt;", "|", `\|`, "**Required.**", "**Required.**", "*", `\*`, "_", `\_`).Replace(parts[i])
+		parts[i] = strings.NewReplacer("<", "&lt;", "|", `\|`, "*", `\*`, "_", `\_`).Replace(parts[i])
 	}
 	return strings.Join(parts, "`")
 }

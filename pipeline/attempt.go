@@ -32,6 +32,7 @@ type answer struct {
 	status int
 	// err has the class of the outcome, errUnbuildable and errTooLarge aside; nothing in it is secret.
 	err   error
+	body  []byte // what the backend said, for people
 	notes []sidetrack.Note
 	// out are the events that the generator left out for good, by index in the unit. All else is
 	// about the others.
@@ -88,6 +89,7 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 		// The status alone says that it arrived; the rest of the answer is only talk.
 		s.log.Debug("answer cut short", "status", resp.StatusCode)
 	}
+	a.body = body
 	a.status, a.err = resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
 }
 

@@ -53,6 +53,7 @@ type SinkExplanation struct {
 	Notes      []string         `json:"notes,omitempty"`   // what the sink changes or leaves out
 	Request    *Preview         `json:"request,omitempty"` // of an HTTP sink, secrets masked
 	Output     string           `json:"output,omitempty"`  // of a writer
+	Answer     *Answer          `json:"answer,omitempty"`  // by Deliver alone
 }
 
 // Preview is a request with its secrets masked.
@@ -67,6 +68,11 @@ type Preview struct {
 // sending anything. It owns e from then on. Processors with a memory, such as one that
 // counts sessions, notice it.
 func (p *Pipeline) Explain(ctx context.Context, e *sidetrack.Event) Explanation {
+	return p.explain(ctx, e, nil)
+}
+
+// explain is Explain. then, when not nil, is told for each sink that would send what it would send.
+func (p *Pipeline) explain(ctx context.Context, e *sidetrack.Event, then func(*sink, sidetrack.Unit, *SinkExplanation)) Explanation {
 	var x Explanation
 	p.complete("", e, time.Now())
 	steps, reason, err := explainProcessors(ctx, p.cfg.Intake, e)
@@ -91,7 +97,7 @@ func (p *Pipeline) Explain(ctx context.Context, e *sidetrack.Event) Explanation 
 		x.Processed = e
 	}
 	for _, s := range p.sinks {
-		x.Sinks = append(x.Sinks, s.explain(ctx, v))
+		x.Sinks = append(x.Sinks, s.explain(ctx, v, then))
 	}
 	return x
 }
@@ -101,12 +107,12 @@ func (p *Pipeline) Explain(ctx context.Context, e *sidetrack.Event) Explanation 
 func (p *Pipeline) Preview(ctx context.Context, e *sidetrack.Event) []SinkExplanation {
 	var out []SinkExplanation
 	for _, s := range p.sinks {
-		out = append(out, s.explain(ctx, verdict{event: e}))
+		out = append(out, s.explain(ctx, verdict{event: e}, nil))
 	}
 	return out
 }
 
-func (s *sink) explain(ctx context.Context, v verdict) SinkExplanation {
+func (s *sink) explain(ctx context.Context, v verdict, then func(*sink, sidetrack.Unit, *SinkExplanation)) SinkExplanation {
 	x := SinkExplanation{Sink: s.name, Column: Delivered}
 	if len(s.cfg.Processors) > 0 && v.err == nil && v.reason == "" {
 		x.Processors, _, _ = explainProcessors(ctx, s.cfg.Processors, v.event.Clone())
@@ -126,7 +132,10 @@ func (s *sink) explain(ctx context.Context, v verdict) SinkExplanation {
 		}
 		return x
 	}
-	err = s.preview(e, &x)
+	u := &unit{items: []item{{event: e}}}
+	u.identify(s.space)
+	view := u.view(time.Now())
+	err = s.preview(view, &x)
 	if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
 		err = partial.Failed[0]
 	}
@@ -135,16 +144,16 @@ func (s *sink) explain(ctx context.Context, v verdict) SinkExplanation {
 	} else if err != nil {
 		x.Column, x.Reason, x.Error = Dead, sidetrack.ReasonUnbuildable, s.redact(err).Error()
 	}
+	if x.Column == Delivered && then != nil {
+		then(s, view, &x)
+	}
 	return x
 }
 
-func (s *sink) preview(e *sidetrack.Event, x *SinkExplanation) (err error) {
+func (s *sink) preview(view sidetrack.Unit, x *SinkExplanation) (err error) {
 	defer recoverTo(&err)
-	u := &unit{items: []item{{event: e}}}
-	u.identify(s.space)
-	view := u.view(time.Now())
 	if s.spec.Writer != nil {
-		out := []byte(eventJSON(e))
+		out := []byte(eventJSON(view.Events[0]))
 		if s.spec.Preview != nil {
 			if out, err = s.spec.Preview(view); err != nil {
 				return err
@@ -162,6 +171,9 @@ func (s *sink) preview(e *sidetrack.Event, x *SinkExplanation) (err error) {
 		for _, v := range values {
 			pr.Header.Add(k, s.mask(v))
 		}
+	}
+	if pr.Header.Get("User-Agent") == "" {
+		pr.Header.Set("User-Agent", userAgent) // as build does
 	}
 	if u, err := url.Parse(req.URL); err == nil && u.User != nil {
 		pr.URL = s.mask(u.Redacted())

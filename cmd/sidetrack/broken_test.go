@@ -27,7 +27,7 @@ func TestBrokenConfigurations(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
 			says := make(map[string]string)
 			commands := [][]string{
-				{"validate"}, {"run"}, {"explain", "--event", "{}"}, {"import", "x.log"},
+				{"validate"}, {"run"}, {"test"}, {"send", "--event", "{}"}, {"explain", "--event", "{}"}, {"import", "x.log"},
 			}
 			for _, args := range commands {
 				var out, errOut strings.Builder

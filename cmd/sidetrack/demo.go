@@ -34,18 +34,16 @@ type demoCommand struct {
 // Help is the longer text of --help.
 func (demoCommand) Help() string {
 	return `Needs no configuration. Events are kept on a durable bus and go to this terminal, to a file, and to Google Analytics 4 as
-a dry run: the exact request is shown, nothing is sent to Google.`
+a dry run: the exact request is shown, nothing is sent to Google.
+
+  sidetrack demo
+  sidetrack demo --listen 127.0.0.1:9090 --dir ./demo`
 }
 
 // Run implements the command.
 func (c *demoCommand) Run(a *app) error {
 	ctx, stop := a.interruptible()
 	defer stop()
-	if c.Duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Duration)
-		defer cancel()
-	}
 	dir := c.Dir
 	if dir == "" {
 		var err error
@@ -71,6 +69,11 @@ func (c *demoCommand) Run(a *app) error {
 	}
 	d.pipeline = p
 	close(d.started)
+	if c.Duration > 0 { // counted from here: starting takes what it takes
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Duration)
+		defer cancel()
+	}
 	select {
 	case <-ctx.Done():
 	case <-p.SourcesDone():

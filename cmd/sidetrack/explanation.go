@@ -61,7 +61,11 @@ func printSteps(w io.Writer, title string, steps []pipeline.Step) {
 func printSink(w io.Writer, s pipeline.SinkExplanation) {
 	switch s.Column {
 	case pipeline.Delivered:
-		fmt.Fprintf(w, "sink %s would send\n", s.Sink)
+		verb := "send"
+		if s.Request == nil {
+			verb = "write"
+		}
+		fmt.Fprintf(w, "sink %s would %s\n", s.Sink, verb)
 	case pipeline.Withheld:
 		fmt.Fprintf(w, "sink %s would send nothing: %s\n", s.Sink, consentHint(s.Missing))
 	default:

@@ -23,14 +23,15 @@ import (
 )
 
 type importCommand struct {
-	Files   []string `arg:"" help:"Access logs, plain or gzipped, globs; - is standard input."`
-	Config  string   `short:"c" placeholder:"FILE" help:"Configuration file whose sites, processors and sinks are used. Default: none, a summary."`
-	Out     string   `short:"o" placeholder:"FILE" help:"Without a configuration: also write the events to this file."`
+	Files   []string `arg:"" help:"Access logs, plain or gzipped, globs; - is standard input." completion:"files"`
+	Config  string   `short:"c" placeholder:"FILE" help:"Configuration file whose sites, processors and sinks are used. Default: none, a summary." completion:"files"`
+	Out     string   `short:"o" placeholder:"FILE" help:"Without a configuration: also write the events to this file." completion:"files"`
 	Format  string   `enum:"auto,combined,common,nginx_json" default:"auto" help:"Format of the lines: ${enum}."`
 	Host    string   `placeholder:"HOST" help:"Host of the pages, for lines that do not name one."`
 	Site    string   `placeholder:"NAME" help:"Site of the events. Default: by the host."`
 	Include []string `placeholder:"GLOB" help:"Paths that count as pages whatever their ending says."`
 	Consent string   `placeholder:"DECISION" help:"Your decision for events that say nothing of consent: granted (analytics_storage), or a list of purposes. Default: unknown, which counts as denied."`
+	outputFlag
 }
 
 // Help is the longer text of --help.
@@ -75,8 +76,12 @@ func (c *importCommand) Run(a *app) error {
 	progress()
 	err = errors.Join(err, p.Close(context.Background()))
 	l := p.Ledger()
-	printLedger(a.out, l)
-	c.explainConsent(a.out, l)
+	if c.json() {
+		err = errors.Join(err, printJSON(a.out, l))
+	} else {
+		printLedger(a.out, l)
+		c.explainConsent(a.out, l)
+	}
 	if interrupted {
 		return errors.New("interrupted: the table shows how far it got; importing again repeats no event, ids stay the same")
 	}

@@ -12,7 +12,7 @@ import (
 
 // configFlag names the configuration file.
 type configFlag struct {
-	Config string `short:"c" default:"sidetrack.yaml" placeholder:"FILE" help:"Configuration file, - for standard input. Default: ${default}."`
+	Config string `short:"c" default:"sidetrack.yaml" placeholder:"FILE" help:"Configuration file, - for standard input. Default: ${default}." completion:"files"`
 }
 
 // load is the one way by which every command reads a configuration.
@@ -20,7 +20,7 @@ func (c configFlag) load(a *app, log *slog.Logger) (*config.Config, error) {
 	cfg, err := config.Load(c.Config, standard.Registry(), config.WithLogger(log))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usageError{fmt.Errorf("there is no %s: name a file with --config, or try \"sidetrack demo\", which needs none", c.Config)}
+		return nil, usageError{fmt.Errorf("there is no %s: name a file with --config, write one with \"sidetrack init\", or try \"sidetrack demo\", which needs none", c.Config)}
 	case err != nil:
 		return nil, err
 	}

@@ -27,19 +27,26 @@ const (
 
 const description = `Server-side tracking: events in, consent and privacy applied, delivered to any analytics backend.
 
-Try it with "sidetrack demo"; then write a sidetrack.yaml, check it with "sidetrack validate", and "sidetrack run" it.
+Try it with "sidetrack demo". Then "sidetrack init" writes a configuration, "sidetrack test" runs its tests, "sidetrack explain" shows
+what would happen to an event, and "sidetrack run" runs it. "sidetrack COMMAND --help" has examples.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`
 
 type commands struct {
-	Run      runCommand      `cmd:"" help:"Run the pipeline of a configuration file until interrupted."`
-	Demo     demoCommand     `cmd:"" help:"Try sidetrack without a configuration: a collector that shows what each sink would send."`
-	Validate validateCommand `cmd:"" help:"Check a configuration file, all of it, without starting anything."`
-	Explain  explainCommand  `cmd:"" help:"Show what would happen to an event: every change and every request, without sending."`
-	Import   importCommand   `cmd:"" help:"Read access logs into the sinks and account for every line."`
-	Dead     deadCommand     `cmd:"" help:"List, show, replay and drop events that could not be delivered."`
-	Ledger   ledgerCommand   `cmd:"" help:"Show where every event ended, of the running process or of the last one."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Demo       demoCommand       `cmd:"" help:"Try sidetrack without a configuration: a collector that shows what each sink would send."`
+	Init       initCommand       `cmd:"" help:"Write a commented configuration file to begin with."`
+	Validate   validateCommand   `cmd:"" help:"Check a configuration file, all of it, without starting anything."`
+	Test       testCommand       `cmd:"" help:"Run the tests of configuration files."`
+	Explain    explainCommand    `cmd:"" help:"Show what would happen to an event: every change and every request, without sending."`
+	Send       sendCommand       `cmd:"" help:"Deliver an event now and show what the backends answer."`
+	Run        runCommand        `cmd:"" help:"Run the pipeline of a configuration file until interrupted."`
+	Import     importCommand     `cmd:"" help:"Read access logs into the sinks and account for every line."`
+	Dead       deadCommand       `cmd:"" help:"List, show, replay and drop events that could not be delivered."`
+	Ledger     ledgerCommand     `cmd:"" help:"Show where every event ended, of the running process or of the last one."`
+	Components componentsCommand `cmd:"" help:"List what a configuration can be composed of, and the keys of each."`
+	Schema     schemaCommand     `cmd:"" help:"Print the JSON Schema of configuration files, for editors."`
+	Completion completionCommand `cmd:"" help:"Print a script for the completion of a shell."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 
 	Log logging `embed:"" prefix:"log-"`
 }
@@ -75,6 +82,10 @@ func execute(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprintln(errOut, "sidetrack:", err)
 		return exitFailed
 	}
+	if len(args) > 0 && args[0] == completeWord {
+		complete(parser.Model, args[1:], out)
+		return exitOK
+	}
 	kctx, err := parser.Parse(args)
 	switch {
 	case exited >= 0: // --help printed itself
@@ -91,6 +102,9 @@ func execute(args []string, in io.Reader, out, errOut io.Writer) int {
 func (a *app) report(err error) int {
 	if err == nil {
 		return exitOK
+	}
+	if printed, ok := errors.AsType[printedError](err); ok {
+		return printed.code
 	}
 	if invalid, ok := errors.AsType[*config.Error](err); ok {
 		fmt.Fprintln(a.err, invalid)

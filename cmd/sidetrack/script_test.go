@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -30,12 +32,42 @@ func TestScripts(t *testing.T) {
 			"freeport":  freePort,
 			"post":      post,
 			"backend":   backend,
+			"answering": answering,
 			"wait-dead": waitDead,
 			"gone":      gone,
 			"sleep":     pause,
 			"wait-for":  waitFor,
 		},
 	})
+}
+
+// answering starts a server that writes what it gets to a file, and sets a variable to its
+// address: answering NAME FILE STATUS ANSWER.
+func answering(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	path := ts.MkAbs(args[1])
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintf(f, "%s %s\n%s\n", r.Method, r.URL.RequestURI(), body)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(status)
+		if status != http.StatusNoContent {
+			_, _ = io.WriteString(w, args[3])
+		}
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
 }
 
 // freePort sets a variable to an address nobody listens on: freeport NAME.
