@@ -10,8 +10,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/sidetrack-go/sidetrack/config"
 	"github.com/sidetrack-go/sidetrack/pipeline"
@@ -31,7 +33,10 @@ func TestSentIsWhatWasExplained(t *testing.T) {
 	}
 	dir := t.TempDir()
 	event := filepath.Join(dir, "purchase.json")
-	if err := os.WriteFile(event, files[1], 0o600); err != nil {
+	// Both commands get the same times, which they would otherwise take from the clock.
+	now := time.Now().UTC().Format(time.RFC3339)
+	purchase := `{"id":"` + uuid.NewString() + `","time":"` + now + `","received":"` + now + `",` + string(files[1][1:])
+	if err := os.WriteFile(event, []byte(purchase), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var uri, body string

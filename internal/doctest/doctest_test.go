@@ -3,17 +3,20 @@
 // A block is marked by its language: go is a whole program that compiles; yaml is a whole configuration that is valid,
 // by the loader and by the JSON Schema, and whose tests pass. A name behind the language (```yaml sidetrack.yaml) keeps the
 // block as a file for the console blocks further down in the same document, in which lines that begin with "$ " are run and the
-// others are what comes out; a line of … stands for any lines, … in a line for any text.
+// others are what comes out; a line of … stands for any lines, … in a line for any text, and times and ids
+// differ at each run.
 package doctest
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +27,8 @@ import (
 	"github.com/sidetrack-go/sidetrack/config"
 	"github.com/sidetrack-go/sidetrack/pipeline/standard"
 )
+
+var update = flag.Bool("update", false, "write what the commands of console blocks print into the documents")
 
 var block = regexp.MustCompile("(?ms)^```(go|yaml|json|console)(?: (\\S+))?\n(.*?)^```")
 
@@ -72,7 +77,12 @@ func TestSnippets(t *testing.T) {
 					t.Errorf("%s: not JSON:\n%s", doc, source)
 				}
 			case "console":
-				console(t, doc, dir, command, source)
+				if fresh := console(t, doc, dir, command, source); fresh != source {
+					text = bytes.Replace(text, []byte(source), []byte(fresh), 1)
+					if err := os.WriteFile(doc, text, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 		}
 	}
@@ -176,8 +186,9 @@ func build(t *testing.T) (dir string) {
 	return dir
 }
 
-// console runs the commands of a block, each up to the next, and compares what they print.
-func console(t *testing.T, doc, dir, bin, source string) {
+// console runs the commands of a block, each up to the next, and compares what they print. With -update it
+// returns the block with what they print now.
+func console(t *testing.T, doc, dir, bin, source string) (fresh string) {
 	t.Helper()
 	shell, err := exec.LookPath("bash")
 	if err != nil {
@@ -198,13 +209,47 @@ func console(t *testing.T, doc, dir, bin, source string) {
 			t.Fatalf("%s: %s: %v", doc, line, err)
 		}
 		if !like(string(out), want) {
-			t.Errorf("%s: $ %s\nprints\n%s\nthe document says\n%s", doc, line, out, want)
+			if *update {
+				source = strings.Replace(source, strings.Trim(want, "\n"), elide(strings.Trim(string(out), "\n"), strings.Trim(want, "\n")), 1)
+				continue
+			}
+			t.Errorf("%s: $ %s\nprints\n%s\nthe document says\n%s\n\ngo test ./internal/doctest -update writes it into the document", doc, line, out, want)
 		}
 	}
+	return source
 }
+
+// elide leaves out of text what was left out of old.
+func elide(text, old string) string {
+	lines := strings.Split(text, "\n")
+	before := strings.Split(old, "\n")
+	for i, l := range before {
+		head, _, inside := strings.Cut(l, "…")
+		switch {
+		case !inside:
+		case strings.TrimSpace(l) != "…":
+			for j := range lines {
+				if strings.HasPrefix(lines[j], head) {
+					lines[j] = l
+				}
+			}
+		case i > 0 && i < len(before)-1:
+			from := slices.Index(lines, before[i-1])
+			to := slices.Index(lines, before[i+1])
+			if from >= 0 && to > from {
+				lines = slices.Concat(lines[:from+1], []string{l}, lines[to:])
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// changing matches what is different at each run: times as numbers, and ids.
+var changing = regexp.MustCompile(`\b(?:1\d{9}|1\d{12}|1\d{15}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b`)
 
 // like reports whether text is pattern, in which … stands for any text, and a line of it for any lines.
 func like(text, pattern string) bool {
+	text, pattern = changing.ReplaceAllString(text, "0"), changing.ReplaceAllString(pattern, "0")
 	quoted := regexp.QuoteMeta(strings.Trim(pattern, "\n"))
 	quoted = regexp.MustCompile(`(?m)^\s*…\s*$`).ReplaceAllString(quoted, "(?s:.*)")
 	quoted = strings.ReplaceAll(quoted, "…", ".*")
