@@ -29,6 +29,7 @@ const (
 	ReasonUnbuildable Reason = "unbuildable" // dead: no request can be made of it
 	ReasonMaxAge      Reason = "max_age"     // expired: older than the sink's max_age
 	ReasonMaxBacklog  Reason = "max_backlog" // expired: more waited for the sink than its max_backlog
+	ReasonOther       Reason = "other"       // a component gives more reasons than a ledger can hold
 	ReasonUndecodable Reason = "undecodable" // dead: a stored message this version cannot read
 )
 

@@ -71,6 +71,9 @@ type Bus interface {
 	// Durable reports whether a stored message survives the death of the process.
 	Durable() bool
 
+	// Exclusive reports whether no other process uses the store, as far as the bus can tell.
+	Exclusive() bool
+
 	// Close stops the bus; unsettled messages stay stored where the bus is durable.
 	Close() error
 }

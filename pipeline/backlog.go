@@ -80,6 +80,7 @@ func (s *sink) backlog(ctx context.Context) (fill float64, r relief, err error) 
 	if n := st.Expired + retry.Expired; n > s.lost.Swap(n) {
 		s.log.Warn("events expired on the bus before this sink could deliver them", "expired", n)
 	}
+	s.reconcile(st.PendingEvents + retry.PendingEvents)
 	s.backlogBytes.Store(st.PendingBytes + retry.PendingBytes)
 	d := &s.cfg.Delivery
 	check := func(pending, limit int64) (too int64) {

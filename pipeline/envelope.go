@@ -19,6 +19,7 @@ import (
 const (
 	TopicEvents = "events"
 	TopicDead   = "dead"
+	TopicState  = "state" // the ledger; for the pipeline alone
 )
 
 // TopicRetry names the topic that holds a sink's stubborn events.
@@ -27,6 +28,7 @@ func TopicRetry(sink string) string { return "retry-" + sink }
 const (
 	contentTypeEvents = "application/x-ndjson"
 	contentTypeDead   = "application/json"
+	contentTypeState  = "application/json"
 	envelopeVersion   = "1"
 
 	// Bounds of one message; a single event may reach sidetrack.MaxEventBytes.

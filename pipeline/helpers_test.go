@@ -158,7 +158,7 @@ func (r *running) row(sink string) pipeline.SinkLedger {
 		if row.Sink != sink {
 			continue
 		}
-		if row.Accepted+row.Replayed != row.Delivered+total(row.Dropped)+total(row.Filtered)+total(row.Withheld)+total(row.Dead)+total(row.Expired)+row.Pending {
+		if row.Accepted+row.Replayed+row.Repeated-row.Uncertain != row.Delivered+total(row.Dropped)+total(row.Filtered)+total(row.Withheld)+total(row.Dead)+total(row.Expired)+row.Pending {
 			r.t.Errorf("sink does not balance: %+v", row)
 		}
 		return row

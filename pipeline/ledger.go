@@ -32,7 +32,11 @@ const noted Column = "noted"
 // Ledger is a consistent-enough snapshot: columns are read one after another, so
 // sums are exact only while nothing moves.
 type Ledger struct {
-	Since    time.Time                  `json:"since"` // when the pipeline was made
+	Since time.Time `json:"since"` // when counting began: on a durable bus of one process with its first start
+	// Crashes is how often the process ended without a word, Unsure the last moment before the last time at
+	// which all was known. What intake dropped and refused between the two is not counted.
+	Crashes  int                        `json:"crashes,omitempty"`
+	Unsure   time.Time                  `json:"unsure,omitzero"`
 	Received int64                      `json:"received"`
 	Accepted int64                      `json:"accepted"`
 	Dropped  map[sidetrack.Reason]int64 `json:"dropped,omitempty"`
@@ -41,8 +45,11 @@ type Ledger struct {
 	Sinks    []SinkLedger               `json:"sinks"`
 }
 
-// SinkLedger is one sink's row. Accepted is what intake accepted since the start
-// plus Carried, what the bus still held for the sink from before.
+// SinkLedger is one sink's row. It balances:
+//
+//	Accepted + Replayed + Repeated = all columns + Uncertain + Pending
+//
+// Accepted is what intake accepted since the sink began, and Carried, what the bus held for it before anybody counted.
 type SinkLedger struct {
 	Sink      string                     `json:"sink"`
 	Accepted  int64                      `json:"accepted"`
@@ -56,8 +63,18 @@ type SinkLedger struct {
 	Expired   map[sidetrack.Reason]int64 `json:"expired,omitempty"`
 	Noted     map[sidetrack.Reason]int64 `json:"noted,omitempty"` // what the sink changed or left out of delivered events, by rule
 	Pending   int64                      `json:"pending"`         // queued, in flight or parked
-	State     string                     `json:"state"`           // "ok", "breaker open", "throttled" or "misconfigured"
+
+	// Repeated and Uncertain are what a crash leaves: events that came again although they had ended, and events whose
+	// end was not written down. They are net figures: what hides in one cannot be seen in the other.
+	Repeated  int64 `json:"repeated,omitempty"`
+	Uncertain int64 `json:"uncertain,omitempty"`
+
+	PendingBytes int64  `json:"pending_bytes"` // about, on the bus
+	State        string `json:"state"`         // "ok", "breaker open", "throttled" or "misconfigured"
 }
+
+// maxCells bounds the pairs of column and reason, should a component make up reasons from its input.
+const maxCells = 256
 
 type cell struct {
 	column Column
@@ -85,6 +102,9 @@ func (t *tally) add(c Column, r sidetrack.Reason, n int64) {
 	m := map[cell]*atomic.Int64{}
 	if old != nil {
 		maps.Copy(m, *old)
+	}
+	if m[k] == nil && len(m) >= maxCells {
+		k.reason = sidetrack.ReasonOther
 	}
 	if m[k] == nil {
 		m[k] = new(atomic.Int64)
@@ -136,18 +156,23 @@ func (p *Pipeline) Ledger() Ledger {
 	}
 	l.Received = p.received.Load()
 	l.Evicted = p.evicted.Load()
+	l.Crashes, l.Unsure = p.state.crashes, p.state.unsure
 	for _, s := range p.sinks {
 		row := SinkLedger{
 			Sink:      s.name,
 			Carried:   s.carried.Load(),
 			Replayed:  s.replayed.Load(),
-			Delivered: s.tally.sum(Delivered),
-			Dropped:   s.tally.reasons(Dropped),
-			Filtered:  s.tally.reasons(Filtered),
-			Withheld:  s.tally.reasons(Withheld),
-			Dead:      s.tally.reasons(Dead),
-			Expired:   s.tally.reasons(Expired),
-			Noted:     s.tally.reasons(noted),
+			Repeated:  s.repeated.Load(),
+			Uncertain: s.uncertain.Load(),
+
+			PendingBytes: s.backlogBytes.Load(),
+			Delivered:    s.tally.sum(Delivered),
+			Dropped:      s.tally.reasons(Dropped),
+			Filtered:     s.tally.reasons(Filtered),
+			Withheld:     s.tally.reasons(Withheld),
+			Dead:         s.tally.reasons(Dead),
+			Expired:      s.tally.reasons(Expired),
+			Noted:        s.tally.reasons(noted),
 		}
 		if lost := s.lost.Load(); lost > 0 {
 			if row.Expired == nil {
@@ -156,7 +181,7 @@ func (p *Pipeline) Ledger() Ledger {
 			row.Expired[sidetrack.ReasonMaxAge] += lost
 		}
 		row.State = s.condition.Load().(string)
-		row.Accepted = p.tally.sum(Accepted) + row.Carried
+		row.Accepted = p.tally.sum(Accepted) - s.base + row.Carried
 		row.Pending = s.pending()
 		l.Sinks = append(l.Sinks, row)
 	}

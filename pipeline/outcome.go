@@ -107,6 +107,7 @@ func (w *window) delivered(u *unit, now time.Time) {
 		w.later.release(now)
 	}
 	w.log.report(w.s.log, nil, "", "delivering works again")
+	w.s.failing.Store(false)
 	w.succeeded, w.probing, w.pauses = now, false, 0
 	w.s.tally.add(Delivered, "", int64(len(u.items)))
 	for i := range u.items {
@@ -159,6 +160,7 @@ func (w *window) retry(u *unit, now time.Time) { w.retryAfter(u, 0, now) }
 // retryAfter is retry for a unit that is to wait for some time at least.
 func (w *window) retryAfter(u *unit, after time.Duration, now time.Time) {
 	d := &w.s.cfg.Delivery
+	w.s.failing.Store(true)
 	w.log.report(w.s.log, u.lastErr, "delivering fails: it is tried again", "", "attempt", u.attempts, "events", len(u.items))
 	switch {
 	case len(u.items) > 1 && u.suspect && u.attempts >= splitAfter:

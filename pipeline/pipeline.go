@@ -39,6 +39,7 @@ type Pipeline struct {
 	evictMu  sync.Mutex // one eviction at a time
 	deadMu   sync.Mutex // one replay or drop at a time
 
+	state       state
 	running     atomic.Bool // sinks run
 	started     atomic.Bool
 	closeOnce   sync.Once
@@ -114,6 +115,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 		}
 	}
 	p.running.Store(true)
+	p.keepState()
 	go p.commit()
 	sctx, cancel := context.WithCancel(context.Background())
 	p.stopSources = cancel
@@ -129,7 +131,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 
 func (p *Pipeline) topics() []bus.Topic {
 	events := bus.Topic{Name: TopicEvents, MaxBytes: p.cfg.MaxBacklogBytes}
-	topics := []bus.Topic{{Name: TopicDead, MaxBytes: p.cfg.DeadMaxBytes, MaxAge: p.cfg.DeadMaxAge}}
+	topics := []bus.Topic{{Name: TopicState, MaxBytes: stateMaxBytes}, {Name: TopicDead, MaxBytes: p.cfg.DeadMaxBytes, MaxAge: p.cfg.DeadMaxAge}}
 	for _, s := range p.sinks {
 		// An hour more than the oldest event anybody may still want, so that the
 		// bus never removes what a sink has to account for as expired itself.
@@ -147,7 +149,7 @@ func (c Config) EventBytes(total int64) int64 {
 	if c.MaxBacklogBytes > 0 {
 		return c.MaxBacklogBytes
 	}
-	return total - cmp.Or(c.DeadMaxBytes, deadMaxBytes) - int64(len(c.Sinks))*retryMaxBytes
+	return total - stateMaxBytes - cmp.Or(c.DeadMaxBytes, deadMaxBytes) - int64(len(c.Sinks))*retryMaxBytes
 }
 
 func (p *Pipeline) runSource(ctx context.Context, src SourceConfig) {
@@ -199,10 +201,35 @@ func (p *Pipeline) unsettled() int64 {
 	return n
 }
 
+// drainHealthy lets sinks that deliver do so with what they have before them, for at most half of the time
+// that Close has. Those that are parked or fail have a durable bus.
+func (p *Pipeline) drainHealthy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.DrainTimeout/2)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var n int64
+		for _, s := range p.sinks {
+			if s.condition.Load() == conditionOK && !s.failing.Load() {
+				n += s.pending()
+			}
+		}
+		if n == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Close stops sources, flushes intake, finishes what is in flight and gives the
-// rest back to the bus. ctx bounds it together with Config.DrainTimeout. On a bus
-// that is not durable it first waits, within the same bounds, for everything
-// accepted to be delivered. Close is idempotent; nothing is dead-lettered by it.
+// rest back to the bus. ctx bounds it together with Config.DrainTimeout. On a durable bus it first waits
+// for sinks that deliver, on another one for everything accepted to be delivered, within the same
+// bounds. Ledger says afterwards whether anything stayed behind. Close is idempotent; nothing is dead-lettered by it.
 func (p *Pipeline) Close(ctx context.Context) error {
 	p.closeOnce.Do(func() { p.closeErr = p.close(ctx) })
 	return p.closeErr
@@ -223,7 +250,9 @@ func (p *Pipeline) close(ctx context.Context) error {
 		case <-p.committed:
 		case <-ctx.Done():
 		}
-		if !p.cfg.Bus.Durable() {
+		if p.cfg.Bus.Durable() {
+			p.drainHealthy(ctx)
+		} else {
 			if err := p.Drain(ctx); err != nil {
 				p.log.Warn("closing with undelivered events on a bus that does not keep them", "deliveries", p.unsettled())
 			}
@@ -234,6 +263,10 @@ func (p *Pipeline) close(ctx context.Context) error {
 			stopping.Go(func() { s.stop(deadline) })
 		}
 		stopping.Wait()
+		p.endState()
+	}
+	if p.state.restored {
+		p.save(context.WithoutCancel(ctx), true)
 	}
 	var errs []error
 	for _, s := range p.sinks {

@@ -31,7 +31,14 @@ type sink struct {
 	tally     tally
 	carried   atomic.Int64 // events the bus held for this sink at the start
 	lost      atomic.Int64 // events the bus removed by age before the sink saw them
+	base      int64        // events accepted before this sink began; not its own
+	repeated  atomic.Int64 // events that came again after a crash
+	uncertain atomic.Int64 // events whose end a crash has hidden
+	unsure    atomic.Bool  // after a crash, until what the bus said at the start has proved right
+	surplus   int64        // reconcile's, with
+	same      int          // how often it was seen
 	replayed  atomic.Int64 // dead letters' events that were given back to it
+	failing   atomic.Bool  // the last attempt that said anything of the backend failed
 	condition atomic.Value // of string, see SinkLedger.State
 
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -106,16 +113,9 @@ func (s *sink) takesSite(e *sidetrack.Event) bool {
 	return len(s.cfg.Sites) == 0 || slices.Contains(s.cfg.Sites, e.Site)
 }
 
-// start reads the backlog, subscribes and runs the loop.
+// start subscribes and runs the loop.
 func (s *sink) start(ctx context.Context) error {
 	b := s.p.cfg.Bus
-	for _, topic := range []string{TopicEvents, TopicRetry(s.name)} {
-		st, err := b.Stats(ctx, topic, s.name)
-		if err != nil {
-			return fmt.Errorf("backlog of %s: %w", topic, err)
-		}
-		s.carried.Add(st.PendingEvents)
-	}
 	if err := s.checkRetention(ctx); err != nil {
 		return err
 	}
@@ -169,6 +169,11 @@ func (s *sink) closeSubscribers() {
 }
 
 // pending is the number of events this sink still has to settle.
-func (s *sink) pending() int64 {
-	return max(0, s.p.tally.sum(Accepted)+s.carried.Load()+s.replayed.Load()-s.tally.sum(settledColumns...)-s.lost.Load())
+func (s *sink) pending() int64 { return max(0, s.outstanding()) }
+
+// outstanding is pending as the counters have it. It is below zero for a moment when a sink is
+// faster than the goroutine that counts what was accepted.
+func (s *sink) outstanding() int64 {
+	return s.p.tally.sum(Accepted) - s.base + s.carried.Load() + s.replayed.Load() + s.repeated.Load() -
+		s.tally.sum(settledColumns...) - s.lost.Load() - s.uncertain.Load()
 }

@@ -210,6 +210,9 @@ func (b *Bus) connect(url string, opts ...nats.Option) error {
 // Durable implements bus.Bus.
 func (b *Bus) Durable() bool { return true }
 
+// Exclusive implements bus.Bus: a directory has one owner, a cluster has many users.
+func (b *Bus) Exclusive() bool { return b.node != nil }
+
 // Publisher implements bus.Bus.
 func (b *Bus) Publisher() message.Publisher { return publisher{b} }
 

@@ -213,3 +213,6 @@ func (b *Bus) topic(name string) (*topic, error) {
 	}
 	return t, nil
 }
+
+// Exclusive reports true.
+func (b *Bus) Exclusive() bool { return true }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/pipeline"
@@ -23,6 +24,9 @@ type ledgerCommand struct {
 func (ledgerCommand) Help() string {
 	return `received = accepted + dropped + refused, and for each sink
 accepted + replayed = delivered + dropped + filtered + withheld + dead + expired + pending
+
+It is exact across clean restarts. After a crash, events of its last seconds may have come again (repeated, on the
+left side) or have ended in a way that was not written down (uncertain, on the right side).
 
   sidetrack ledger
   sidetrack ledger --output json`
@@ -72,6 +76,10 @@ func printLedger(w io.Writer, l pipeline.Ledger) {
 	row(1, "accepted", l.Accepted)
 	rows("dropped", l.Dropped)
 	rows("refused", l.Refused)
+	if l.Crashes > 0 {
+		row(1, "crashes", int64(l.Crashes))
+		fmt.Fprintf(w, "    what was dropped or refused right after %s is not counted\n", l.Unsure.UTC().Format(time.RFC3339))
+	}
 	for _, s := range l.Sinks {
 		fmt.Fprintln(w)
 		row(0, "sink "+s.Sink, s.Accepted)
@@ -85,6 +93,12 @@ func printLedger(w io.Writer, l pipeline.Ledger) {
 		rows("dead", s.Dead)
 		rows("expired", s.Expired)
 		rows("noted", s.Noted)
+		if s.Repeated > 0 {
+			row(1, "repeated by a crash, in addition", s.Repeated)
+		}
+		if s.Uncertain > 0 {
+			row(1, "uncertain", s.Uncertain)
+		}
 		if s.Pending > 0 {
 			row(1, "pending", s.Pending)
 		}

@@ -23,6 +23,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // it was tried and did not work
 	exitUsage  = 2 // the command line or the configuration is wrong: trying again will not help
+	exitBehind = 3 // run has stopped in order, and events wait on the bus for the next start
 )
 
 const description = `Server-side tracking: events in, consent and privacy applied, delivered to any analytics backend.
@@ -30,7 +31,7 @@ const description = `Server-side tracking: events in, consent and privacy applie
 Try it with "sidetrack demo". Then "sidetrack init" writes a configuration, "sidetrack test" runs its tests, "sidetrack explain" shows
 what would happen to an event, and "sidetrack run" runs it. "sidetrack COMMAND --help" has examples.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 stopped in order while events wait on the bus.`
 
 type commands struct {
 	Demo       demoCommand       `cmd:"" help:"Try sidetrack without a configuration: a collector that shows what each sink would send."`
@@ -112,6 +113,9 @@ func (a *app) report(err error) int {
 		return exitUsage
 	}
 	fmt.Fprintln(a.err, "sidetrack:", err)
+	if behind, ok := errors.AsType[behindError](err); ok && behind.kept {
+		return exitBehind
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -147,9 +151,12 @@ func (a *app) interruptible() (context.Context, context.CancelFunc) {
 }
 
 // count writes "1 line" and "2 lines".
-func count[N int | int64](n N, what string) string {
+func count[N int | int64](n N, what string) string { return plural(n, what, what+"s") }
+
+// plural writes "1 reply" and "2 replies".
+func plural[N int | int64](n N, one, many string) string {
 	if n == 1 {
-		return fmt.Sprintf("1 %s", what)
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, many)
 }

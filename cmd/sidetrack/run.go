@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sidetrack-go/sidetrack/internal/memlimit"
 	"github.com/sidetrack-go/sidetrack/pipeline"
@@ -16,7 +17,8 @@ type runCommand struct {
 
 // Help is the longer text of --help.
 func (runCommand) Help() string {
-	return `Runs until SIGINT or SIGTERM, then finishes what is in flight; a second signal ends it at once.
+	return `Runs until SIGINT or SIGTERM, then finishes what is in flight; a second signal ends it at once. The exit code says whether anything
+stayed behind: 0 all delivered, 3 some waits on the bus.
 What was not delivered stays on the bus and is delivered after the next start.
 It also ends when every source has ended by itself, such as an access log, and all is delivered.
 
@@ -74,7 +76,36 @@ func (c *runCommand) Run(a *app) error {
 	for _, s := range l.Sinks {
 		log.Info("sink", "name", s.Sink, "accepted", s.Accepted, "delivered", s.Delivered, "pending", s.Pending)
 	}
+	if behind := leftBehind(l, cfg.Bus.Memory == nil); err == nil && behind.deliveries > 0 {
+		return behind
+	}
 	return err
+}
+
+// behindError says that a run ended with deliveries to come.
+type behindError struct {
+	deliveries int64
+	sinks      []string
+	kept       bool // on a durable bus
+}
+
+func (e behindError) Error() string {
+	where := "waiting on the bus for the next start"
+	if !e.kept {
+		where = "lost with the memory of this process"
+	}
+	return fmt.Sprintf("stopped with %s to %s %s", plural(e.deliveries, "delivery", "deliveries"), strings.Join(e.sinks, ", "), where)
+}
+
+func leftBehind(l pipeline.Ledger, kept bool) behindError {
+	e := behindError{kept: kept}
+	for _, s := range l.Sinks {
+		if s.Pending > 0 {
+			e.deliveries += s.Pending
+			e.sinks = append(e.sinks, s.Sink)
+		}
+	}
+	return e
 }
 
 // start makes a pipeline and starts it; on failure everything of cfg is closed.
