@@ -144,6 +144,9 @@ func ClassifyBy(rules []ResponseRule, otherwise Classifier) Classifier {
 			}
 			return err
 		}
+		if asksBody && resp.Cut && resp.Status >= 200 && resp.Status < 300 {
+			return fmt.Errorf("status %d, and the body that response rules ask for was cut short", resp.Status)
+		}
 		return otherwise(u, resp)
 	}
 }

@@ -114,6 +114,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte // at most MaxResponseBytes of it
+	Cut    bool   // there was to be more of Body: it was too long, or the connection broke. What a classifier does not find in it may have been in the rest
 }
 
 // MaxResponseBytes is how much of a backend's answer is read.

@@ -84,13 +84,12 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, sidetrack.MaxResponseBytes))
-	if err != nil && resp.StatusCode < 300 {
-		// The status alone says that it arrived; the rest of the answer is only talk.
-		s.log.Debug("answer cut short", "status", resp.StatusCode)
-	}
+	// A status alone says that it arrived. Whether a body that is not whole matters is for the classifier to say.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, sidetrack.MaxResponseBytes+1))
+	cut := err != nil || len(body) > sidetrack.MaxResponseBytes
+	body = body[:min(len(body), sidetrack.MaxResponseBytes)]
 	a.body = body
-	a.status, a.err = resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body})
+	a.status, a.err = resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body, Cut: cut})
 }
 
 func without(events []*sidetrack.Event, out map[int]error) []*sidetrack.Event {

@@ -141,6 +141,9 @@ func classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	if err := sidetrack.DefaultClassify(u, r); err != nil {
 		return err
 	}
+	if r.Cut {
+		return errors.New("200, and the answer was cut short")
+	}
 	if strings.HasPrefix(string(r.Body), "error") {
 		return errors.New("200, and an error in the body")
 	}
