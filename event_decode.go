@@ -22,6 +22,18 @@ func ParseEvent(s string) (*Event, error) {
 	return e, nil
 }
 
+// ParseValue reads one JSON value as Event.Params holds it: text, bool, int64 for whole numbers that
+// fit, float64 for others, nil, []any and map[string]any. It is stricter and cheaper than
+// encoding/json; the memory of s is shared. It is for decoders of protocols whose bodies are JSON.
+func ParseValue(s string) (any, error) {
+	sc := scanner{s: s}
+	v, err := sc.value()
+	if err == nil {
+		err = sc.end()
+	}
+	return v, err
+}
+
 // UnmarshalJSON replaces e by the event in b, which it copies. See ParseEvent.
 func (e *Event) UnmarshalJSON(b []byte) error {
 	var fresh Event

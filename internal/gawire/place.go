@@ -133,8 +133,8 @@ func (p *Param) truth() (v, ok bool) {
 	return false, false
 }
 
-// shopEvent reports whether name is a recommended event whose parameters are those of Ecommerce.
-func shopEvent(name string) bool {
+// ShopEvent reports whether name is a recommended event whose parameters are those of Ecommerce.
+func ShopEvent(name string) bool {
 	switch name {
 	case "add_payment_info", "add_shipping_info", "add_to_cart", "add_to_wishlist", "begin_checkout", "in_app_purchase", "purchase", "refund",
 		"remove_from_cart", "select_item", "select_promotion", "view_cart", "view_item", "view_item_list", "view_promotion":
@@ -150,7 +150,7 @@ func shopEvent(name string) bool {
 //
 // Names are those of the events reference of the Measurement Protocol.
 func Place(e *sidetrack.Event, params []Param) {
-	shop := shopEvent(e.Name) || e.Ecommerce != nil
+	shop := ShopEvent(e.Name) || e.Ecommerce != nil
 	var source, medium bool
 	for i := range params {
 		switch params[i].Name {

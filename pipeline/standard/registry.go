@@ -9,6 +9,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
+	"github.com/sidetrack-go/sidetrack/sources/wire/mp"
 	"github.com/sidetrack-go/sidetrack/sources/wire/ua"
 )
 
@@ -23,6 +24,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddDecoder(r, "json", nil, sources.NewJSON, sidetrack.Paths(sources.JSONPath))
 	sidetrack.AddDecoder(r, "pixel", nil, sources.NewPixel, sidetrack.Paths(sources.PixelPath))
 	sidetrack.AddDecoder(r, "gtag", nil, gtag.New, sidetrack.Paths(gtag.Paths()...))
+	sidetrack.AddDecoder(r, "mp", nil, mp.New, sidetrack.Paths(mp.Paths()...))
 	sidetrack.AddDecoder(r, "ua", ua.Defaults, ua.New, sidetrack.Paths(ua.Paths()...))
 
 	sidetrack.AddProcessor(r, "consent", processors.ConsentDefaults, processors.NewConsent, sidetrack.IntakeOnly())

@@ -33,6 +33,9 @@ type Config struct {
 	// speak for. Intake then treats it like the address of any client. Otherwise it is
 	// discarded; it is never stored as it came.
 	TrustIPOverride bool `yaml:"trust_ip_override"`
+	// Grant are purposes that the visitors have agreed to whose hits come here: it
+	// holds where a hit itself is silent, because the page has no consent mode.
+	Grant []sidetrack.Purpose `yaml:"grant"`
 }
 
 // New returns the decoder. One line of a batch, or the query alone, is one event.
@@ -129,6 +132,7 @@ func (d *decoder) event(s *scratch, r *http.Request) (*sidetrack.Event, error) {
 	case len(d.cfg.MeasurementIDs) > 0 && !slices.Contains(d.cfg.MeasurementIDs, h.tid):
 		return nil, &sidetrack.FieldError{Field: "tid", Problem: "is not collected here"}
 	}
+	gawire.Grant(&h.e.Consent, d.cfg.Grant)
 	if d.cfg.TrustIPOverride {
 		gawire.Relay(h.e, r, h.address)
 	}

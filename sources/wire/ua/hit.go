@@ -313,6 +313,7 @@ func (h *hit) common() {
 		e.Consent.Set(sidetrack.AdPersonalization, sidetrack.Denied)
 		e.Consent.How = "payload"
 	}
+	gawire.Grant(&e.Consent, h.d.cfg.Grant)
 	h.location()
 	for _, x := range h.dims {
 		if name, ok := h.d.properties[x.n]; ok {

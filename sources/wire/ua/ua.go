@@ -44,6 +44,9 @@ type Config struct {
 	// speak for. Intake then treats it like the address of any client. Otherwise it is
 	// discarded; it is never stored as it came.
 	TrustIPOverride bool `yaml:"trust_ip_override"`
+	// Grant are purposes that the visitors have agreed to whose hits come here: the
+	// protocol cannot state consent.
+	Grant []sidetrack.Purpose `yaml:"grant"`
 	// GA4Events turns hits into the events GA4 expects: a page view with a purchase becomes both,
 	// each list of impressions an event, and the items of a transaction in the same request
 	// become its items. Otherwise one hit is one event, named after its e-commerce action.
