@@ -39,7 +39,13 @@ func TestSweep(t *testing.T) {
 					var late []*message.Message
 					seen := map[string]bool{}
 					for n := 0; n < messages; {
-						m := <-ch
+						var m *message.Message
+						select {
+						case m = <-ch:
+						case <-time.After(20 * time.Second):
+							t.Errorf("group %s: nothing comes after %d messages", g, n)
+							return
+						}
 						if !seen[m.UUID] {
 							if seen[m.UUID] = true; rnd.IntN(20) == 0 {
 								m.Nack()
