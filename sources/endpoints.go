@@ -222,11 +222,16 @@ func (e *endpoints) ownVisit(w http.ResponseWriter, r *http.Request) {
 
 // mark is a cookie that says yes, or its deletion.
 func (e *endpoints) mark(r *http.Request, name string, on bool) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: "1", Path: "/", MaxAge: int(visitor.MaxAge / time.Second), HttpOnly: true, Secure: e.m.isHTTPS(r), SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: name, Value: "1", Path: "/", MaxAge: int(visitor.MaxAge / time.Second), HttpOnly: true, Secure: e.secure(r), SameSite: http.SameSiteLaxMode}
 	if !on {
 		c.Value, c.MaxAge = "", -1
 	}
 	return c
+}
+
+// secure reports whether the browser uses https, as far as anything here knows.
+func (e *endpoints) secure(r *http.Request) bool {
+	return e.m.isHTTPS(r) || e.m.cookie != nil && e.m.cookie.Secure
 }
 
 const optOutPage = `<!doctype html>
@@ -262,7 +267,7 @@ func (e *endpoints) optOut(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, e.mark(r, match.OptOutCookie, opt == "out"))
 	if opt == "out" && e.m.cookie != nil {
-		for _, c := range e.m.cookie.deletions(r, e.m.isHTTPS(r)) {
+		for _, c := range e.m.cookie.deletions(r, e.secure(r)) {
 			http.SetCookie(w, c)
 		}
 	}

@@ -18,7 +18,7 @@ type Rules struct {
 	AnyType   bool // also answers that are not HTML
 	Frames    bool // also documents in frames and objects
 	Scripts   bool // also what scripts ask for: XMLHttpRequest, fetch, htmx, Turbo, Inertia, React Server Components
-	Ahead     bool // also pages fetched or rendered before anybody sees them
+	Ahead     bool // also pages fetched or rendered before anybody sees them, and what their handlers send
 
 	// NotFound sends an exception that is not fatal for a document answered 404,
 	// NotFoundScripts also for one that a script asked for.
@@ -37,6 +37,7 @@ const (
 	ReasonExcluded sidetrack.Reason = "excluded"  // a path of WithExclude, or WithSkip
 	ReasonOwnVisit sidetrack.Reason = "own_visit" // a browser of the site's own people
 	ReasonOptOut   sidetrack.Reason = "opt_out"   // the visitor asked not to be counted
+	ReasonAhead    sidetrack.Reason = "prefetch"  // an event of a handler that serves a page before anybody sees it
 )
 
 // purpose is what a browser wants an answer for.

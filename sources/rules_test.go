@@ -110,6 +110,10 @@ func TestRules(t *testing.T) {
 		{"Firefox prefetch", "GET", "X-Moz: prefetch", nil, html, ""},
 		{"Safari preview", "GET", "X-Purpose: preview", nil, html, ""},
 		{"Next.js prefetch", "GET", "Next-Router-Prefetch: 1", nil, html, ""},
+		{"event of a prefetched page", "GET", "Sec-Purpose: prefetch", nil, func(w http.ResponseWriter, r *http.Request) {
+			_ = sidetrack.FromContext(r.Context()).Event("view_item", nil)
+			page(w, r)
+		}, ""},
 		{"prefetch, counted", "GET", "Sec-Purpose: prefetch", []Option{WithRules(Rules{Ahead: true})}, html, view},
 		{"prefetch of nothing", "GET", "Sec-Purpose: prefetch", []Option{WithRules(Rules{NotFound: true, Errors: true})}, respond(404, "text/html", ""), ""},
 		// Excluded.

@@ -39,9 +39,9 @@ const moved = () => {
 	setTimeout(view, 50);
 };
 // The visitor came from elsewhere: the server does not know the screen yet.
-const ping = () => {
+const ping = async () => {
 	if (set.ping != "off" && granted() && from.indexOf(at.origin + "/"))
-		fetch(base + "ping?" + new URLSearchParams({r: screen.width + "x" + screen.height, v: innerWidth + "x" + innerHeight, c: screen.colorDepth, l: navigator.language}), {keepalive: true});
+		await fetch(base + "ping?" + new URLSearchParams({r: screen.width + "x" + screen.height, v: innerWidth + "x" + innerHeight, c: screen.colorDepth, l: navigator.language}), {keepalive: true});
 };
 const clicked = e => {
 	const a = e.target.closest && e.target.closest("a[href]");
@@ -53,6 +53,8 @@ const clicked = e => {
 const start = () => {
 	attend();
 	ping();
+	// "cache" or "navigational-prefetch": the server has not seen this visit, or did not count it.
+	if ((performance.getEntriesByType("navigation")[0] || {}).deliveryType) view();
 	for (const f of ["pushState", "replaceState"]) {
 		const was = history[f];
 		history[f] = function () {
@@ -74,16 +76,13 @@ const start = () => {
 };
 window.sidetrack = {
 	event: send,
-	// A page that was served before the visitor agreed has not been counted.
-	consent: action => {
+	// A page that was served before the visitor agreed has not been counted. One request comes first: its
+	// answer tells the browser who the visitor is.
+	consent: async action => {
 		const before = granted();
-		return fetch(base + "consent", {method: "POST", body: new URLSearchParams({action})}).then(r => {
-			if (r.ok && !before && granted()) {
-				view();
-				ping();
-			}
-			return r.ok;
-		});
+		const r = await fetch(base + "consent", {method: "POST", body: new URLSearchParams({action})});
+		if (r.ok && !before && granted()) ping().finally(view);
+		return r.ok;
 	}
 };
 if (doc.prerendering) doc.addEventListener("prerenderingchange", () => {

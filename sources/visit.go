@@ -145,8 +145,14 @@ func (v *visit) findRoute() string {
 }
 
 // Enqueue implements sidetrack.Queue for the request's tracker. It notes that the
-// handler sent the page view itself.
+// handler sent the page view itself. What a handler says about a page that nobody has seen yet is dropped.
 func (v *visit) Enqueue(events ...*sidetrack.Event) error {
+	if v.may.speculate && !v.m.rules.Ahead {
+		for range events {
+			v.m.countOne(ReasonAhead)
+		}
+		return nil
+	}
 	for _, e := range events {
 		if e.Name == sidetrack.PageView {
 			v.viewed.Store(true)
