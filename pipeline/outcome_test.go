@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -125,10 +126,10 @@ func TestTransportErrorsAreClassified(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	noHost := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	noHost := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "tracker.invalid", IsNotFound: true}
 	}}}
-	slowDNS := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	slowDNS := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "server misbehaving", Name: "tracker.example", IsTemporary: true}
 	}}}
 	tlsClient := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{}}}

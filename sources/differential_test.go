@@ -245,14 +245,14 @@ func answerKinds(t *testing.T) []kind {
 		})},
 		{name: "404", handler: func(*notes) http.Handler { return http.NotFoundHandler() }},
 		{name: "500", handler: handle(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", 500) })},
-		{name: "redirect", handler: func(*notes) http.Handler { return http.RedirectHandler("/else", 303) }},
+		{name: "redirect", handler: func(*notes) http.Handler { return http.RedirectHandler("/else", http.StatusSeeOther) }},
 		{name: "HEAD", request: "HEAD / HTTP/1.1", handler: handle(page)},
 		{name: "HEAD of a file", request: "HEAD / HTTP/1.1", handler: serve},
 		{name: "POST echo", request: "POST / HTTP/1.1|Content-Length: 5||hello", handler: handle(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })},
 		{name: "body too large", limit: true, request: "POST / HTTP/1.1|Content-Length: 5||hello", handler: noting(func(n *notes, w http.ResponseWriter, r *http.Request) {
 			_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 3)) // asks the writer to close the connection
 			n.add("%v", err)
-			http.Error(w, "too large", 413)
+			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		})},
 		{name: "OPTIONS of the server", request: "OPTIONS * HTTP/1.1", handler: handle(page)},
 		{name: "HTTP/1.0", request: "GET / HTTP/1.0", handler: handle(page)},

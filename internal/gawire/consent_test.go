@@ -67,6 +67,8 @@ func FuzzGCD(f *testing.F) {
 		if got, ok := ParseGCD(s); !ok && got != (GCD{}) {
 			t.Errorf("%q is refused but gives %+v", s, got)
 		}
-		ParseGCS(s)
+		if ad, analytics, ok := ParseGCS(s); !ok && (ad != sidetrack.Unknown || analytics != sidetrack.Unknown) {
+			t.Errorf("%q is refused but gives %v and %v", s, ad, analytics)
+		}
 	})
 }

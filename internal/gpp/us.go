@@ -49,8 +49,7 @@ type layout struct {
 	// separate is for the younger sections: the core begins with the agreement's version, sensitive data
 	// has a sub-section of its own where gpc is false, and the specification puts a section
 	// header in front that the IAB's library leaves out. Both are read.
-	separate  bool
-	sensitive []field
+	separate bool
 }
 
 func one(at func(*USSection) *Choice) field {
