@@ -395,35 +395,10 @@ func FuzzParseState(f *testing.F) {
 		if !ok && !c.IsZero() {
 			t.Errorf("%q: unreadable, yet %s", s, short(c))
 		}
-		if strings.Contains(short(c), "g") && !strings.ContainsAny(s, "1nrtv\\") {
+		if strings.Contains(short(c), "g") && !strings.ContainsAny(s, "1G\\") && !strings.Contains(s, "granted") {
 			t.Errorf("%q grants", s)
 		}
 	})
-}
-
-func TestParseGCD(t *testing.T) {
-	for s, want := range map[string]string{
-		"11p1p1p1p5": "dddd---", "13r3r3r3r5": "gggg---", "13r3p3v3l5": "dgg----", "13l3l3l3l1": "-------", "13t3m3n3q5l1": "dggd---",
-	} {
-		if c, ok := ParseGCD(s); !ok || short(c) != want {
-			t.Errorf("%s: %s %v, want %s", s, short(c), ok, want)
-		}
-	}
-	for _, s := range []string{"", "1", "13r3r3r3", "23r3r3r3r5", "13R3r3r3r5", "1333333333", "13r3r3r3r5-", strings.Repeat("1", 40), "13rrr3r3r5"} {
-		if c, ok := ParseGCD(s); ok || !c.IsZero() {
-			t.Errorf("%q: %s", s, short(c))
-		}
-	}
-	for s, want := range map[string]string{"G111": "gg-----", "G100": "dd-----", "G110": "dg-----", "G1--": "-------", "G10-": "-d-----"} {
-		if c, ok := ParseGCS(s); !ok || short(c) != want {
-			t.Errorf("%s: %s %v, want %s", s, short(c), ok, want)
-		}
-	}
-	for _, s := range []string{"", "G1", "G112", "g111", "G1111", "G011"} {
-		if _, ok := ParseGCS(s); ok {
-			t.Errorf("%q parses", s)
-		}
-	}
 }
 
 func BenchmarkReaders(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/gawire"
 )
 
 // Own reads the decision the page's own banner handed over: its script sets the action cookie to
@@ -98,11 +99,15 @@ func ParseState(s string) (c sidetrack.Consent, ok bool) {
 	case "denied":
 		return deny("", sidetrack.Purposes()...), true
 	}
-	if c, ok := ParseGCS(s); ok {
+	if ads, analytics, ok := gawire.ParseGCS(s); ok {
+		c.Set(sidetrack.AdStorage, ads)
+		c.Set(sidetrack.AnalyticsStorage, analytics)
 		return c, true
 	}
-	if c, ok := ParseGCD(s); ok {
-		return c, true
+	if len(s) >= 10 { // shorter ones lack purposes, and could be anything
+		if g, ok := gawire.ParseGCD(s); ok {
+			return g.Consent(), true
+		}
 	}
 	if s[0] == '{' {
 		var stated map[string]string

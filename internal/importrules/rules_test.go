@@ -42,6 +42,7 @@ var rules = []rule{
 	{paths: []string{"bus"}, foreign: []string{"github.com/ThreeDotsLabs/watermill/message"}},
 	{paths: []string{"bus/..."}, own: []string{"bus", "internal/..."}, foreign: []string{"*"}},
 	{paths: []string{"internal/chaos"}, own: []string{".", "bus/...", "pipeline", "sources", "internal/..."}, foreign: []string{"*"}}, // a whole server, for cmd/load and its own tests
+	{paths: []string{"internal/sinkrun"}, own: []string{".", "bus/...", "pipeline", "internal/..."}},                                  // an engine for the tests of sinks
 	{paths: []string{"internal/gendocs/..."}, own: []string{".", "..."}, foreign: []string{"*"}},                                      // reads the whole registry
 	{paths: []string{"internal/..."}, own: []string{".", "internal/..."}, foreign: []string{"*"}, linkless: heavy[:3]},
 	{paths: []string{"pipeline/standard", "config", "cmd/...", "examples/...", "metrics"}, own: []string{".", "..."}, foreign: []string{"*"}},

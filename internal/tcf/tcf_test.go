@@ -61,7 +61,7 @@ func list(n int, has func(int) bool) []int {
 	return out
 }
 
-func ids(v sixbit.Set) []int { return list(sixbit.Highest, v.Has) }
+func ids(v sixbit.Set) []int { return list(4096, v.Has) } // above any vendor there is
 
 func describe(t *String) vector {
 	v := vector{

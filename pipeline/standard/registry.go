@@ -6,6 +6,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/processors/bots"
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
+	"github.com/sidetrack-go/sidetrack/sinks/matomo"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
@@ -35,6 +36,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddProcessor(r, "bots", bots.Defaults, bots.New)
 
 	sidetrack.AddSink(r, "ga4", ga.Defaults, ga.New)
+	sidetrack.AddSink(r, "matomo", nil, matomo.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
