@@ -25,6 +25,7 @@ const (
 	ReasonUnavailable Reason = "unavailable" // the bus could not store it
 	ReasonProcessor   Reason = "processor"   // a processor failed: fail closed
 	ReasonClosed      Reason = "closed"      // emitted after Close
+	ReasonSuppressed  Reason = "suppressed"  // withheld: the visitor withdrew consent or is to be forgotten
 	ReasonRejected    Reason = "rejected"    // dead: the backend refuses it for good
 	ReasonUnbuildable Reason = "unbuildable" // dead: no request can be made of it
 	ReasonMaxAge      Reason = "max_age"     // expired: older than the sink's max_age

@@ -138,6 +138,10 @@ type SinkSpec struct {
 	Secrets     []Secret                   // masked in everything the engine prints about the sink
 	Preview     func(Unit) ([]byte, error) // what a Writer would write, for explain; nil: the events as JSON
 	Close       func() error               // called once, after the last Write
+
+	// Erase deletes what was delivered of the events that match, for a sink that can, and returns how many. It may run
+	// beside Write. nil: what was delivered is out of reach.
+	Erase func(ctx context.Context, match func(*Event) bool) (int64, error)
 }
 
 // Sink delivers events to one backend. It is made by HTTPSink or WriterSink and
@@ -205,3 +209,8 @@ func Preview(f func(Unit) ([]byte, error)) SinkOption { return func(s *SinkSpec)
 
 // Close sets what releases the sink's resources.
 func Close(f func() error) SinkOption { return func(s *SinkSpec) { s.Close = f } }
+
+// Erase sets what deletes delivered events, for a backend that is the owner's own.
+func Erase(f func(ctx context.Context, match func(*Event) bool) (int64, error)) SinkOption {
+	return func(s *SinkSpec) { s.Erase = f }
+}

@@ -128,6 +128,8 @@ func (s *sink) admits(ctx context.Context, v verdict) (_ *sidetrack.Event, c Col
 		return e, Filtered, sidetrack.ReasonSample, nil
 	case !e.Consent.Allows(s.spec.Needs...):
 		return e, Withheld, sidetrack.ReasonConsent, nil
+	case s.p.suppressed.covers(e):
+		return e, Withheld, sidetrack.ReasonSuppressed, nil
 	}
 	if len(s.cfg.Processors) > 0 {
 		e = e.Clone()

@@ -46,6 +46,11 @@ func (s *sink) watchBacklog(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		if !s.p.cfg.Bus.Exclusive() { // others may have added to the list
+			if err := s.p.loadSuppressions(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("the suppression list cannot be read", "error", err)
+			}
+		}
 		fill, r, err := s.backlog(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.log.Debug("the backlog is not known", "error", err)

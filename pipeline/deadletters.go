@@ -281,6 +281,8 @@ func (s *sink) replayable(line json.RawMessage, now time.Time) sidetrack.Reason 
 		return sidetrack.ReasonUndecodable
 	case s.spec.MaxAge > 0 && now.Sub(e.Time) > s.spec.MaxAge:
 		return sidetrack.ReasonMaxAge
+	case s.p.suppressed.covers(e):
+		return sidetrack.ReasonSuppressed
 	}
 	return ""
 }

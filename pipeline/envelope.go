@@ -20,6 +20,10 @@ const (
 	TopicEvents = "events"
 	TopicDead   = "dead"
 	TopicState  = "state" // the ledger; for the pipeline alone
+
+	// Who is to be forgotten, as keyed hashes, and the key; for the pipeline alone.
+	TopicSuppressed     = "suppressed"
+	TopicSuppressionKey = "suppression-key"
 )
 
 // TopicRetry names the topic that holds a sink's stubborn events.
@@ -29,7 +33,11 @@ const (
 	contentTypeEvents = "application/x-ndjson"
 	contentTypeDead   = "application/json"
 	contentTypeState  = "application/json"
-	envelopeVersion   = "1"
+
+	contentTypeSuppressed = "application/json"
+	contentTypeKey        = "application/octet-stream"
+
+	envelopeVersion = "1"
 
 	// Bounds of one message; a single event may reach sidetrack.MaxEventBytes.
 	maxBatchEvents = 500

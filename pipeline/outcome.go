@@ -244,6 +244,11 @@ func (w *window) partial(u *unit, p *sidetrack.PartialError, now time.Time) {
 
 // bury stores a dead letter in the background.
 func (w *window) bury(u *unit) {
+	if u.dead.raw == "" {
+		if u = w.withhold(u); u == nil {
+			return
+		}
+	}
 	w.aside++
 	d := u.deadLetter(w.s.name)
 	go func() { w.results <- result{kind: resultBuried, unit: u, err: w.s.p.bury(d)} }()

@@ -40,6 +40,7 @@ type Pipeline struct {
 	deadMu   sync.Mutex // one replay or drop at a time
 
 	state       state
+	suppressed  suppressions
 	running     atomic.Bool // sinks run
 	started     atomic.Bool
 	closeOnce   sync.Once
@@ -131,7 +132,12 @@ func (p *Pipeline) Start(ctx context.Context) error {
 
 func (p *Pipeline) topics() []bus.Topic {
 	events := bus.Topic{Name: TopicEvents, MaxBytes: p.cfg.MaxBacklogBytes}
-	topics := []bus.Topic{{Name: TopicState, MaxBytes: stateMaxBytes}, {Name: TopicDead, MaxBytes: p.cfg.DeadMaxBytes, MaxAge: p.cfg.DeadMaxAge}}
+	topics := []bus.Topic{
+		{Name: TopicState, MaxBytes: stateMaxBytes},
+		{Name: TopicSuppressed, MaxBytes: suppressionsMaxBytes, MaxAge: p.suppressionLife()},
+		{Name: TopicSuppressionKey, MaxBytes: suppressionKeyBytes},
+		{Name: TopicDead, MaxBytes: p.cfg.DeadMaxBytes, MaxAge: p.cfg.DeadMaxAge},
+	}
 	for _, s := range p.sinks {
 		// An hour more than the oldest event anybody may still want, so that the
 		// bus never removes what a sink has to account for as expired itself.
@@ -149,7 +155,7 @@ func (c Config) EventBytes(total int64) int64 {
 	if c.MaxBacklogBytes > 0 {
 		return c.MaxBacklogBytes
 	}
-	return total - stateMaxBytes - cmp.Or(c.DeadMaxBytes, deadMaxBytes) - int64(len(c.Sinks))*retryMaxBytes
+	return total - stateMaxBytes - suppressionsMaxBytes - suppressionKeyBytes - cmp.Or(c.DeadMaxBytes, deadMaxBytes) - int64(len(c.Sinks))*retryMaxBytes
 }
 
 func (p *Pipeline) runSource(ctx context.Context, src SourceConfig) {

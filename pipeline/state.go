@@ -101,6 +101,9 @@ func (p *Pipeline) restore(ctx context.Context) error {
 			p.received.Store(p.tally.sum(Accepted, Dropped, Refused))
 		}
 	}
+	if err := p.loadSuppressions(ctx); err != nil {
+		return err
+	}
 	for _, s := range p.sinks {
 		if err := s.restore(ctx, saved); err != nil {
 			return fmt.Errorf("pipeline: backlog of sink %s: %w", s.name, err)

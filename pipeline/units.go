@@ -34,6 +34,7 @@ type unit struct {
 	suspect   bool      // it fails while others succeed: its failures say nothing about the backend
 	isolated  bool      // came from the retry topic
 	dead      *verdictDead
+	gate      uint64 // version of the suppression list that it was checked against
 	status    int
 	lastErr   error
 }

@@ -131,6 +131,9 @@ func (w *window) dispatch(now time.Time) {
 		if u = w.expire(u, now); u == nil {
 			continue
 		}
+		if u = w.withhold(u); u == nil {
+			continue
+		}
 		done, err := w.s.breaker.Allow()
 		if err != nil {
 			w.now = append([]*unit{u}, w.now...)
@@ -186,6 +189,33 @@ func (w *window) arm(now time.Time) {
 		}
 	}
 	w.timer.Reset(max(time.Millisecond, wake.Sub(now)))
+}
+
+// withhold settles the events of u whose visitors have withdrawn since they passed the gate and returns
+// the rest, nil when none is left.
+func (w *window) withhold(u *unit) *unit {
+	list := &w.s.p.suppressed
+	if list.count.Load() == 0 {
+		return u
+	}
+	version := list.version.Load()
+	if u.gate == version {
+		return u
+	}
+	u.gate = version
+	rest := u.only(func(i int) bool { return !list.covers(u.items[i].event) })
+	if len(rest.items) == len(u.items) {
+		return u
+	}
+	for _, it := range u.items {
+		if list.covers(it.event) {
+			w.end(it, Withheld, sidetrack.ReasonSuppressed, nil)
+		}
+	}
+	if len(rest.items) == 0 {
+		return nil
+	}
+	return rest
 }
 
 // expire settles the events of u that are too old and returns the rest, nil when none is left.

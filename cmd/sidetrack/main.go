@@ -44,6 +44,7 @@ type commands struct {
 	Import     importCommand     `cmd:"" help:"Read access logs into the sinks and account for every line."`
 	Dead       deadCommand       `cmd:"" help:"List, show, replay and drop events that could not be delivered."`
 	Ledger     ledgerCommand     `cmd:"" help:"Show where every event ended, of the running process or of the last one."`
+	Forget     forgetCommand     `cmd:"" help:"Erase a visitor: what waits, dead letters, files; and say what cannot be reached."`
 	Components componentsCommand `cmd:"" help:"List what a configuration can be composed of, and the keys of each."`
 	Schema     schemaCommand     `cmd:"" help:"Print the JSON Schema of configuration files, for editors."`
 	Completion completionCommand `cmd:"" help:"Print a script for the completion of a shell."`

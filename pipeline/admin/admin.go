@@ -25,6 +25,7 @@ type Pipeline interface {
 	DeadLetters(ctx context.Context, f pipeline.DeadFilter) iter.Seq2[pipeline.StoredLetter, error]
 	Replay(ctx context.Context, f pipeline.DeadFilter, o pipeline.DeadOptions) (pipeline.DeadResult, error)
 	DropDead(ctx context.Context, f pipeline.DeadFilter, o pipeline.DeadOptions) (pipeline.DeadResult, error)
+	Forget(ctx context.Context, p pipeline.Person) (pipeline.Forgotten, error)
 }
 
 var (
@@ -37,6 +38,7 @@ type frame struct {
 	Letter   *pipeline.StoredLetter `json:"letter,omitempty"`
 	Progress *pipeline.DeadProgress `json:"progress,omitempty"`
 	Result   *pipeline.DeadResult   `json:"result,omitempty"`
+	Forgot   *pipeline.Forgotten    `json:"forgot,omitempty"`
 	Error    string                 `json:"error,omitempty"`
 	End      bool                   `json:"end,omitempty"`
 }
@@ -86,6 +88,13 @@ func Handler(p *pipeline.Pipeline) http.Handler {
 			})
 		}
 	}
+	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		stream(w, r, func(person pipeline.Person, send func(frame)) error {
+			forgot, err := p.Forget(r.Context(), person)
+			send(frame{Forgot: &forgot})
+			return err
+		})
+	})
 	mux.HandleFunc("POST /dead/replay", work(p.Replay))
 	mux.HandleFunc("POST /dead/drop", work(p.DropDead))
 	return mux

@@ -136,6 +136,12 @@ func TestClientDoesWhatThePipelineDoes(t *testing.T) {
 	if err := p.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if got, err := c.Forget(t.Context(), pipeline.Person{UserID: "u"}); err != nil || len(got.Sinks) != 1 || got.Until.Before(time.Now().Add(72*time.Hour)) {
+		t.Errorf("forget: %+v, %v", got, err)
+	}
+	if _, err := c.Forget(t.Context(), pipeline.Person{}); err == nil || !strings.Contains(err.Error(), "nobody is named") {
+		t.Errorf("forget nobody: %v", err)
+	}
 	if row := p.Ledger().Sinks[0]; row.Delivered != 25 || row.Replayed != 25 {
 		t.Errorf("%+v", row)
 	}
@@ -194,6 +200,8 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/dead/drop", `{"filtre":{}}`, 400}, // a filter that is not understood must not mean everything
 		{"POST", "/dead/drop", `{"filter":{"sink":["a"]}}`, 400},
 		{"POST", "/dead/drop", `{"filter":{"ids":[` + strings.Repeat("1,", 1<<20) + `1]}}`, 400},
+		{"POST", "/forget", `{}`, 200}, // the stream says that nobody is named
+		{"POST", "/forget", `{"client":"x"}`, 400},
 		{"GET", "/", "", 404},
 	} {
 		w := httptest.NewRecorder()

@@ -81,6 +81,17 @@ func (c *Client) DropDead(ctx context.Context, f pipeline.DeadFilter, o pipeline
 	return c.work(ctx, "/dead/drop", f, o)
 }
 
+// Forget is the method of pipeline.Pipeline there.
+func (c *Client) Forget(ctx context.Context, p pipeline.Person) (out pipeline.Forgotten, err error) {
+	err = c.stream(ctx, "/forget", p, func(fr frame) bool {
+		if fr.Forgot != nil {
+			out = *fr.Forgot
+		}
+		return true
+	})
+	return out, err
+}
+
 func (c *Client) work(ctx context.Context, path string, f pipeline.DeadFilter, o pipeline.DeadOptions) (res pipeline.DeadResult, err error) {
 	err = c.stream(ctx, path, order{f, o.DryRun}, func(fr frame) bool {
 		switch {

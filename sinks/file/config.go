@@ -69,7 +69,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		return nil, &sidetrack.FieldError{Field: "rotate", Problem: "must not be negative"}
 	}
 	w := newWriter(cfg)
-	return sidetrack.WriterSink(w, sidetrack.MaxEvents(maxUnit), sidetrack.Close(w.close), sidetrack.Preview(preview)), nil
+	return sidetrack.WriterSink(w, sidetrack.MaxEvents(maxUnit), sidetrack.Close(w.close), sidetrack.Erase(w.erase), sidetrack.Preview(preview)), nil
 }
 
 func preview(u sidetrack.Unit) ([]byte, error) {

@@ -212,6 +212,70 @@ func TestFullDiskLeavesWholeLines(t *testing.T) {
 	}
 }
 
+func TestErasesFromTheCurrentFileAndTheRotatedOnes(t *testing.T) {
+	for _, format := range []string{"gzip", "zstd", "none"} {
+		t.Run(format, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "e.ndjson")
+			s, err := New(Config{Path: path, Rotate: Rotate{Size: 200}, Compress: format, Fsync: "always"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec := s.Spec()
+			write := func(name, client string) {
+				e := &sidetrack.Event{Name: name, Visitor: sidetrack.Visitor{ClientID: client}}
+				if err := spec.Writer.Write(t.Context(), sidetrack.Unit{At: time.Now(), Events: []*sidetrack.Event{e}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all := func() (out []string) {
+				files, err := filepath.Glob(filepath.Join(dir, "*"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(files) < 3 {
+					t.Fatalf("files %v: nothing was rotated", files)
+				}
+				for _, f := range files {
+					out = append(out, names(t, f)...)
+				}
+				return out
+			}
+			for i := range 10 {
+				write(fmt.Sprintf("mine%d", i), "me")
+				write(fmt.Sprintf("other%d", i), "them")
+			}
+			if err := os.WriteFile(path+".unrelated", []byte("mine"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			erase := func() int64 {
+				n, err := spec.Erase(t.Context(), func(e *sidetrack.Event) bool { return e.Visitor.ClientID == "me" })
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if n := erase(); n != 10 {
+				t.Errorf("erased %d", n)
+			}
+			if n := erase(); n != 0 {
+				t.Errorf("erased %d once more", n)
+			}
+			write("last", "them")
+			if err := spec.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(path + ".unrelated"); err != nil {
+				t.Error(err)
+			}
+			got := strings.Join(all(), " ")
+			if strings.Contains(got, "mine") || strings.Count(got, "other") != 10 || !strings.Contains(got, "last") {
+				t.Errorf("left: %s", got)
+			}
+		})
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for want, cfg := range map[string]Config{
 		"path: is missing":     {},

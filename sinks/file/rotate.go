@@ -94,20 +94,26 @@ func (w *writer) removeOld() {
 	}
 }
 
+// encoderOf returns what compresses as gzip or zstd.
+func encoderOf(format string) func(io.Writer) (io.WriteCloser, error) {
+	if format == "zstd" {
+		return func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) }
+	}
+	return func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
+}
+
 // compress replaces name by its compressed form, which appears whole or not at all.
 func compress(name, format string) (err error) {
 	var suffix string
-	var encoder func(io.Writer) (io.WriteCloser, error)
 	switch format {
 	case "gzip", "":
-		suffix = ".gz"
-		encoder = func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
+		format, suffix = "gzip", ".gz"
 	case "zstd":
 		suffix = ".zst"
-		encoder = func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) }
 	default:
 		return nil
 	}
+	encoder := encoderOf(format)
 	in, err := os.Open(name)
 	if err != nil {
 		return err
