@@ -46,6 +46,7 @@ type Decoded struct {
 	Events  []*Event       // without source, id and received time: the collector adds them, and the origin where there is none
 	Indexes []int          // element number of each event in the request; nil: 0, 1, 2, …
 	Errors  []ElementError // elements that are not among Events
+	Keys    []string       // the key by which the client names the site, for each event; a single one holds for all
 	Reply   Reply          // for success; the zero value lets the collector choose
 }
 

@@ -19,6 +19,7 @@ const (
 	ReasonSite        Reason = "site"        // filtered: not this sink's site
 	ReasonWhen        Reason = "when"        // filtered: the sink's condition does not hold
 	ReasonSample      Reason = "sample"      // filtered: not in the sink's sample
+	ReasonDuplicate   Reason = "duplicate"   // an event with the same id was stored already
 	ReasonInvalid     Reason = "invalid"     // the event breaks a rule of Validate
 	ReasonTooLarge    Reason = "too_large"   // over MaxEventBytes
 	ReasonOverloaded  Reason = "overloaded"  // intake is full

@@ -40,6 +40,8 @@ type file struct {
 	Bus Bus `yaml:"bus"`
 	// Queue bounds what waits in memory for the bus.
 	Queue Queue `yaml:"queue"`
+	// Dedup recognizes events that come twice by their client's ids.
+	Dedup Dedup `yaml:"dedup"`
 	// DeadLetters bounds what is kept of undeliverable events.
 	DeadLetters DeadLetters `yaml:"dead_letters"`
 	// DrainTimeout bounds how long stopping waits for what is in flight. Default: 10s.
@@ -158,6 +160,7 @@ func (b *builder) build(root *node) {
 	p.QueueEvents, p.QueueBytes = f.Queue.Events, int64(f.Queue.Bytes)
 	p.DeadMaxAge, p.DeadMaxBytes = f.DeadLetters.MaxAge, int64(f.DeadLetters.MaxBytes)
 	p.DrainTimeout = f.DrainTimeout
+	p.Dedup = pipeline.Dedup(f.Dedup)
 
 	b.sites(root.get("sites"))
 	b.sources(root.get("sources"))

@@ -166,6 +166,22 @@ type Queue struct {
 // Validate rejects what is negative.
 func (q Queue) Validate() error { return notNegative("events", q.Events) }
 
+// Dedup makes one event of what is sent twice. See pipeline.Dedup.
+type Dedup struct {
+	// Off stores duplicates like everything else.
+	Off bool `yaml:"off"`
+	// Window is how long an id is remembered, at least, and at most twice as long. Default: 1h.
+	Window time.Duration `yaml:"window"`
+	// IDs that are remembered, at most, at about 40 bytes each. Default: 200000.
+	IDs int `yaml:"ids"`
+	// Transactions makes purchases of one site with the same transaction id duplicates, whoever
+	// reports them: the browser or the server. The first one stays.
+	Transactions bool `yaml:"transactions"`
+}
+
+// Validate rejects what is negative.
+func (d Dedup) Validate() error { return notNegative("ids", d.IDs) }
+
 // DeadLetters bounds how long events that can never be delivered are kept.
 type DeadLetters struct {
 	// MaxAge of a dead letter. Default: 30d.

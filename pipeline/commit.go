@@ -45,6 +45,7 @@ func (p *Pipeline) commit() {
 		state.report(p.log, err, "storing events fails: they are refused until it works again", "storing events works again")
 		p.queue.committed(batch)
 		for _, it := range batch {
+			p.settleClaim(it.claim, reason, err)
 			if it.wait != nil {
 				it.wait.settle(it.index, reason, err)
 			}

@@ -37,6 +37,9 @@ type Config struct {
 	QueueEvents int
 	QueueBytes  int64
 
+	// Dedup recognizes events that come twice. The zero value does.
+	Dedup Dedup
+
 	// MaxBacklogBytes bounds the event topic of the bus; 0 leaves it to the bus.
 	MaxBacklogBytes int64
 	// DeadMaxAge and DeadMaxBytes bound the dead letters. Zero: 30 days, 256 MiB.
@@ -125,6 +128,9 @@ func (c *Config) complete() error {
 	}
 	if len(c.Sinks) == 0 {
 		errs = append(errs, errors.New("pipeline: config: at least one sink is required"))
+	}
+	if err := c.Dedup.complete(); err != nil {
+		errs = append(errs, err)
 	}
 	names := map[string]bool{}
 	sinks := make([]SinkConfig, 0, len(c.Sinks))

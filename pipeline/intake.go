@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/sites"
 )
 
 // Emit runs intake on the events in the caller's goroutine and waits until those that
@@ -21,16 +22,22 @@ func (p *Pipeline) Emit(ctx context.Context, events ...*sidetrack.Event) error {
 
 func (p *Pipeline) emit(ctx context.Context, source string, events []*sidetrack.Event) error {
 	w := &waiter{}
-	items := p.accept(ctx, source, events, w)
-	if len(items) > 0 {
-		w.left, w.done = len(items), make(chan struct{})
-		if err := p.queue.push(items); err != nil {
-			p.refuseItems(items, w, err)
-		} else {
-			select {
-			case <-w.done:
-			case <-ctx.Done():
-				return fmt.Errorf("pipeline: emit: waiting for storage: %w", ctx.Err())
+	items := p.accept(ctx, source, events, w, true)
+	done := w.wait(len(items))
+	if err := p.push(items); err != nil {
+		p.refuseItems(items, w, err)
+	}
+	if done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("pipeline: emit: waiting for storage: %w", ctx.Err())
+		}
+	}
+	if len(w.duplicates) > 0 {
+		if o := sidetrack.DropObserverOf(ctx); o != nil {
+			for _, i := range w.duplicates {
+				o.Dropped(i, sidetrack.ReasonDuplicate)
 			}
 		}
 	}
@@ -41,16 +48,18 @@ func (p *Pipeline) emit(ctx context.Context, source string, events []*sidetrack.
 // background. It never waits; a full queue refuses all of them.
 func (p *Pipeline) Enqueue(events ...*sidetrack.Event) error {
 	w := &waiter{}
-	items := p.accept(context.Background(), "", events, w)
-	if len(items) > 0 {
-		for _, it := range items {
-			it.wait = nil
-		}
-		if err := p.queue.push(items); err != nil {
-			p.refuseItems(items, w, err)
-		}
+	items := p.accept(context.Background(), "", events, w, false)
+	if err := p.push(items); err != nil {
+		p.refuseItems(items, w, err)
 	}
 	return w.result()
+}
+
+func (p *Pipeline) push(items []*encoded) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return p.queue.push(items)
 }
 
 func (p *Pipeline) refuseItems(items []*encoded, w *waiter, err error) {
@@ -60,7 +69,8 @@ func (p *Pipeline) refuseItems(items []*encoded, w *waiter, err error) {
 	}
 	p.tally.add(Refused, reason, int64(len(items)))
 	for _, it := range items {
-		w.refused = append(w.refused, sidetrack.Refusal{Index: it.index, Reason: reason, Err: err})
+		p.settleClaim(it.claim, reason, err)
+		w.settle(it.index, reason, err)
 		p.queue.release(it)
 	}
 }
@@ -75,27 +85,50 @@ func (w *waiter) result() error {
 	return &sidetrack.RefusedError{Refused: w.refused}
 }
 
-// accept takes each event through intake. What is left is encoded; drops and
-// refusals are counted, the latter also noted in w.
-func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrack.Event, w *waiter) []*encoded {
+// accept takes each event through intake. What is left is encoded and refers to w when the caller waits;
+// drops and refusals are counted, the latter also noted in w.
+func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrack.Event, w *waiter, waits bool) []*encoded {
 	p.received.Add(int64(len(events)))
 	items := make([]*encoded, 0, len(events))
+	waiting := w
+	if !waits {
+		waiting = nil
+	}
 	for i, e := range events {
 		it := p.queue.get()
 		reason, err := p.intakeOne(ctx, source, e, it)
 		e.SetOrigin(nil)
+		if reason == "" && it.known {
+			f := follower{wait: waiting, index: i}
+			if p.cfg.Observe != nil {
+				f.event = e.Clone()
+			}
+			var follows bool
+			if it.claim, follows = p.dedup.claim(e, time.Now(), f); follows {
+				p.queue.release(it)
+				continue // it settles with the other one
+			}
+			if it.claim == nil {
+				reason = sidetrack.ReasonDuplicate
+			}
+		}
 		switch {
 		case err != nil:
 			p.tally.add(Refused, reason, 1)
+			w.mu.Lock()
 			w.refused = append(w.refused, sidetrack.Refusal{Index: i, Reason: reason, Err: err})
+			w.mu.Unlock()
 			p.observe(Fate{Event: e, Column: Refused, Reason: reason, Err: err})
 			p.queue.release(it)
 		case reason != "":
 			p.tally.add(Dropped, reason, 1)
+			if o := sidetrack.DropObserverOf(ctx); o != nil {
+				o.Dropped(i, reason)
+			}
 			p.observe(Fate{Event: e, Column: Dropped, Reason: reason})
 			p.queue.release(it)
 		default:
-			it.wait, it.index = w, i
+			it.wait, it.index = waiting, i
 			items = append(items, it)
 			p.observe(Fate{Event: e, Column: Accepted})
 		}
@@ -106,7 +139,15 @@ func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrac
 // intakeOne completes one event, runs the intake processors and encodes it into it.
 // A reason with a nil error is a drop.
 func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Event, it *encoded) (sidetrack.Reason, error) {
-	p.complete(source, e, time.Now())
+	now := time.Now()
+	p.complete(source, e, now)
+	if p.dedup != nil && p.identify(e) {
+		// A look before the processors, so that a duplicate does not count in the visitor's session.
+		if p.dedup.stored(e.ID, now) {
+			return sidetrack.ReasonDuplicate, nil
+		}
+		it.known = true
+	}
 	if reason, err := runProcessors(ctx, p.cfg.Intake, e); reason != "" {
 		return reason, err
 	}
@@ -135,12 +176,15 @@ func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Ev
 	return "", nil
 }
 
-// seal gives e its id and checks it: the last steps before it is stored.
+// seal gives e its id and checks it: the last steps before it is stored. An event whose client sent a
+// message id gets an id derived from it, so that a repeat gets the same; others a new UUIDv7.
 func (p *Pipeline) seal(e *sidetrack.Event) error {
-	if e.ID == uuid.Nil {
-		if err := assignID(e); err != nil {
-			return err
+	if !p.identify(e) {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("pipeline: event id: %w", err)
 		}
+		e.ID = id
 	}
 	return e.Validate(e.Received)
 }
@@ -158,30 +202,11 @@ func (p *Pipeline) complete(source string, e *sidetrack.Event, now time.Time) {
 	if source != "" {
 		e.Source = source
 	}
-	if e.Site == "" && len(p.cfg.Sites) > 0 {
-		e.Site = siteOf(p.cfg.Sites, e)
-	}
-}
-
-// siteOf finds the site by the page's host, else by the host the request went to.
-func siteOf(sites []sidetrack.Site, e *sidetrack.Event) string {
-	hosts := [2]string{"", e.Origin().Host()}
-	if e.Page.URL != "" {
-		if u, err := url.Parse(e.Page.URL); err == nil {
-			hosts[0] = u.Host
+	if e.Site == "" && p.sites != nil { // by the page's host, else by the host the request went to
+		if e.Site = p.sites.ByHost(sites.HostOf(e.Page.URL)); e.Site == "" {
+			e.Site = p.sites.ByHost(e.Origin().Host())
 		}
 	}
-	for _, host := range hosts {
-		if host == "" {
-			continue
-		}
-		for _, s := range sites {
-			if s.HasHost(host) {
-				return s.Name
-			}
-		}
-	}
-	return ""
 }
 
 // takers returns why no sink could ever take e, "" when one may. Only what shared
@@ -205,21 +230,9 @@ func idSpace() uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/sidetrack-go/sidetrack#message"))
 }
 
-// assignID gives e an id: derived from site and message id where the client sent
-// one, so that a repeat gets the same id; else a new UUIDv7.
-func assignID(e *sidetrack.Event) error {
-	if e.MessageID != "" {
-		name := make([]byte, 0, len(e.Site)+1+len(e.MessageID))
-		name = append(append(append(name, e.Site...), 0), e.MessageID...)
-		e.ID = uuid.NewSHA1(idSpace(), name)
-		return nil
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("pipeline: event id: %w", err)
-	}
-	e.ID = id
-	return nil
+// derivedID is the id of what has these parts, always the same.
+func derivedID(parts ...string) uuid.UUID {
+	return uuid.NewSHA1(idSpace(), []byte(strings.Join(parts, "\x00")))
 }
 
 // runProcessors runs list in order. reason is "" when the event stays; err is set

@@ -209,6 +209,7 @@ func TestRepeatedMessageIDsGetTheSameEventID(t *testing.T) {
 		var ids []string
 		b := newBackend(func(u sidetrack.Unit) error { ids = append(ids, u.Events[0].ID.String()); return nil })
 		r := start(t, pipeline.Config{
+			Dedup: pipeline.Dedup{Off: true},
 			Sites: []sidetrack.Site{{Name: "shop", Hosts: []string{"shop.example"}}},
 			Sinks: []pipeline.SinkConfig{sinkOf("a", b)},
 		})

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/internal/sites"
 )
 
 // Pipeline runs sources, intake and sinks. It is an Emitter and a Queue; all
@@ -30,6 +31,8 @@ type Pipeline struct {
 	received atomic.Int64
 	tally    tally
 
+	sites   *sites.Index
+	dedup   *dedup // nil: off
 	queue   *queue
 	batches *batches
 	sinks   []*sink
@@ -63,6 +66,8 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg:         cfg,
 		log:         cfg.Logger,
 		since:       time.Now(),
+		sites:       sites.New(cfg.Sites),
+		dedup:       newDedup(cfg.Dedup),
 		queue:       newQueue(cfg.QueueEvents, cfg.QueueBytes),
 		sourcesDone: make(chan struct{}),
 		committed:   make(chan struct{}),

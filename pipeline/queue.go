@@ -13,27 +13,61 @@ type encoded struct {
 	event *sidetrack.Event // what decoding json gives; nil: that may be something else
 	wait  *waiter          // nil: nobody waits
 	index int              // in the arguments of Emit
+	known bool             // the client gave it an id
+	claim *claim           // of that id
 }
 
 // waiter collects the results of one Emit.
 type waiter struct {
-	mu      sync.Mutex
-	left    int
-	refused []sidetrack.Refusal
-	done    chan struct{}
+	mu         sync.Mutex
+	left       int
+	refused    []sidetrack.Refusal
+	duplicates []int         // events that another one's being stored made duplicates
+	done       chan struct{} // nil while nobody waits
+
+	follows bool // something of it waits for what others store; only its own goroutine looks
 }
 
+// settle notes what became of one event: err says that it was not stored.
 func (w *waiter) settle(index int, reason sidetrack.Reason, err error) {
 	w.mu.Lock()
 	if err != nil {
 		w.refused = append(w.refused, sidetrack.Refusal{Index: index, Reason: reason, Err: err})
 	}
+	w.finish()
+}
+
+// repeated notes that one event is a duplicate.
+func (w *waiter) repeated(index int) {
+	w.mu.Lock()
+	w.duplicates = append(w.duplicates, index)
+	w.finish()
+}
+
+// finish unlocks w after one event settled.
+func (w *waiter) finish() {
 	w.left--
-	last := w.left == 0
-	w.mu.Unlock()
-	if last {
-		close(w.done)
+	done := w.done
+	if w.left != 0 {
+		done = nil
 	}
+	w.mu.Unlock()
+	if done != nil {
+		close(done)
+	}
+}
+
+// wait makes the channel that is closed when n events and those that follow others have settled;
+// nil when none is left.
+func (w *waiter) wait(n int) <-chan struct{} {
+	if w.follows {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}
+	if w.left += n; w.left > 0 {
+		w.done = make(chan struct{})
+	}
+	return w.done
 }
 
 // queue is the bounded FIFO between intake and the committer.
@@ -65,7 +99,7 @@ func (q *queue) release(it *encoded) {
 	if cap(it.json) > 16<<10 {
 		return
 	}
-	it.json, it.event, it.wait = it.json[:0], nil, nil
+	it.json, it.event, it.wait, it.known, it.claim = it.json[:0], nil, nil, false, nil
 	q.pool.Put(it)
 }
 
