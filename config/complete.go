@@ -8,6 +8,7 @@ func (b *builder) complete(config any) bool {
 	switch c := config.(type) {
 	case *sources.HTTPConfig:
 		c.Logger = b.logger
+		c.Sites = b.config.Pipeline.Sites
 		if len(c.Origins) == 0 {
 			for _, s := range b.config.Pipeline.Sites {
 				c.Origins = append(c.Origins, s.Origins...)

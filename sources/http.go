@@ -42,7 +42,7 @@ func DefaultHTTPConfig() HTTPConfig {
 	return HTTPConfig{
 		Listen: "127.0.0.1:8080",
 		CollectorConfig: CollectorConfig{
-			MaxBody: defaultMaxBody, StoreTimeout: defaultStoreTimeout, RetryAfter: defaultRetryAfter,
+			MaxBody: defaultMaxBody, MaxBodies: defaultMaxBodies, StoreTimeout: defaultStoreTimeout, RetryAfter: defaultRetryAfter,
 		},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,

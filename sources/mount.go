@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -48,26 +47,25 @@ func (c *Collector) handle(pattern string, h http.Handler) (err error) {
 
 // mountAll serves the decoders of a configuration. Every problem is a *sidetrack.FieldError at
 // its decoder.
-func (c *Collector) mountAll(mounts sidetrack.Mounts) error {
+func (c *Collector) mountAll(mounts sidetrack.Mounts) (errs []error) {
 	if mounts == nil {
 		var err error
 		if mounts, err = defaultDecoders(); err != nil {
-			return err
+			return []error{err}
 		}
 	}
-	served := map[string]string{"GET /healthz": "healthz"} // by pattern: who
-	var errs []error
+	served := map[string]string{"GET " + healthPath: "the health check"} // by pattern: who
 	for _, m := range mounts {
 		if err := c.mountOne(m, served); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func (c *Collector) mountOne(m sidetrack.Mount, served map[string]string) error {
 	problem := func(field, format string, args ...any) error {
-		return fmt.Errorf("sources: collector: %w", &sidetrack.FieldError{Field: "decoders." + m.Name + field, Problem: fmt.Sprintf(format, args...)})
+		return &sidetrack.FieldError{Field: "decoders." + m.Name + field, Problem: fmt.Sprintf(format, args...)}
 	}
 	host, prefix, ok := splitAt(m.At)
 	switch {

@@ -20,10 +20,16 @@ const MaxElements = 5000
 // native decodes sidetrack's own format: one event, an array of events,
 // {"batch": [...]} or one event a line. It looks at the content and never at the
 // content type, because beacons send text/plain and others lie.
-type native struct{ buffers sync.Pool }
+type native struct {
+	buffers sync.Pool
+	reply   sidetrack.Reply // for one event
+}
 
 // JSONConfig configures the decoder of sidetrack's own JSON.
-type JSONConfig struct{}
+type JSONConfig struct {
+	// Status of the answer for one event: 204, or 200 with a body as several events get it. Default: 204.
+	Status int `yaml:"status"`
+}
 
 // Where the collector's own decoders are served by default.
 const (
@@ -32,8 +38,20 @@ const (
 )
 
 // NewJSON returns the decoder of sidetrack's own JSON.
-func NewJSON(JSONConfig) (sidetrack.Decoder, error) {
-	return &native{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}, nil
+func NewJSON(cfg JSONConfig) (sidetrack.Decoder, error) {
+	n := &native{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+	switch cfg.Status {
+	case 0, http.StatusNoContent:
+		n.reply = sidetrack.Reply{Status: http.StatusNoContent}
+	case http.StatusOK: // the collector writes it
+	default:
+		return nil, wrongStatus(cfg.Status)
+	}
+	return n, nil
+}
+
+func wrongStatus(status int) error {
+	return &sidetrack.FieldError{Field: "status", Problem: fmt.Sprintf("%d is neither 200 nor 204", status)}
 }
 
 // maxPooled is the largest buffer kept for the next request.
@@ -54,7 +72,12 @@ func (n *native) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	if _, err := io.Copy(buf, r.Body); err != nil {
 		return sidetrack.Decoded{}, fmt.Errorf("sources: read request: %w", err)
 	}
-	return decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), isLines(r.Header.Get("Content-Type")))
+	d, err := decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), isLines(r.Header.Get("Content-Type")))
+	if len(d.Events) == 1 && d.Indexes == nil {
+		d.Reply = n.reply
+	}
+	d.Keys = keysOf(r)
+	return d, err
 }
 
 // isLines reports whether a content type announces one JSON value a line.
@@ -122,7 +145,7 @@ func single(s string) (sidetrack.Decoded, error) {
 	if err != nil {
 		return sidetrack.Decoded{}, err
 	}
-	return sidetrack.Decoded{Events: []*sidetrack.Event{e}, Reply: sidetrack.Reply{Status: http.StatusNoContent}}, nil
+	return sidetrack.Decoded{Events: []*sidetrack.Event{e}}, nil
 }
 
 // batch decodes each element by itself, so that a bad one costs only itself. An id that

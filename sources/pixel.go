@@ -14,31 +14,37 @@ const maxPixelParams = 100
 
 // pixel decodes the query of an image request, for pages without scripts and for mail:
 // name (default page_view), url, title, referrer, client_id, user_id, site, message_id
-// and p.<name> for custom parameters, which are strings.
-type pixel struct{}
+// and p.<name> for custom parameters, which are strings. key names the site by one of its keys.
+type pixel struct{ reply sidetrack.Reply }
 
 // PixelConfig configures the decoder of image requests.
-type PixelConfig struct{}
+type PixelConfig struct {
+	// Status of the answer: 200 with a transparent image, or 204 without one. Default: 200.
+	Status int `yaml:"status"`
+}
 
 // NewPixel returns the decoder of image requests: a page view as query parameters, for pages without
 // scripts and for mail.
-func NewPixel(PixelConfig) (sidetrack.Decoder, error) { return pixel{}, nil }
+func NewPixel(cfg PixelConfig) (sidetrack.Decoder, error) {
+	switch cfg.Status {
+	case 0, http.StatusOK:
+		return pixel{sidetrack.Reply{Status: http.StatusOK, ContentType: "image/gif", Body: []byte(gif)}}, nil
+	case http.StatusNoContent:
+		return pixel{sidetrack.Reply{Status: http.StatusNoContent}}, nil
+	}
+	return nil, wrongStatus(cfg.Status)
+}
 
 // gif is a transparent image of one pixel.
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 // Decode implements sidetrack.Decoder.
-func (pixel) Decode(r *http.Request) (sidetrack.Decoded, error) {
-	reply := sidetrack.Reply{Status: http.StatusOK, ContentType: "image/gif", Body: []byte(gif)}
-	if r.Method == http.MethodHead { // a check of the link, not a view
-		reply.Body = nil
-		return sidetrack.Decoded{Reply: reply}, nil
-	}
+func (p pixel) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	e, err := pixelEvent(r.URL.RawQuery)
 	if err != nil {
 		return sidetrack.Decoded{}, err
 	}
-	return sidetrack.Decoded{Events: []*sidetrack.Event{e}, Reply: reply}, nil
+	return sidetrack.Decoded{Events: []*sidetrack.Event{e}, Reply: p.reply, Keys: keysOf(r)}, nil
 }
 
 func pixelEvent(query string) (*sidetrack.Event, error) {

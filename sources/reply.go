@@ -88,13 +88,16 @@ func (c *Collector) respond(w http.ResponseWriter, d sidetrack.Decoded, emitErr 
 	}
 	single := d.Indexes == nil && len(d.Events) == 1 && len(d.Errors) == 0
 	var errs []answerError
+	accepted := len(d.Events)
+	worst := http.StatusBadRequest
 	for _, e := range d.Errors {
 		a := describe(e.Err)
 		a.Index = &e.Index
 		errs = append(errs, a)
+		if status := statusOf(e.Err); status < 500 {
+			worst = max(worst, status)
+		}
 	}
-	accepted := len(d.Events)
-	worst := http.StatusBadRequest
 	if emitErr != nil {
 		refused, ok := errors.AsType[*sidetrack.RefusedError](emitErr)
 		if !ok {
