@@ -63,10 +63,11 @@ _sidetrack() {
 		case "$line" in
 		:files) _files ;;
 		"") ;;
-		*) candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+		*$'\t'*) candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+		*) candidates+=("${line//:/\\:}") ;;
 		esac
 	done
-	(( ${#candidates} )) && _describe sidetrack candidates
+	if (( ${#candidates} )); then _describe sidetrack candidates; fi
 }
 compdef _sidetrack sidetrack
 `
