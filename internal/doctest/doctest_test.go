@@ -91,6 +91,19 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// docs/processors.md has a section for each processor that is built in.
+func TestEveryProcessorIsDescribed(t *testing.T) {
+	text, err := os.ReadFile("../../docs/processors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range standard.Registry().Processors() {
+		if !strings.Contains(string(text), "\n## `"+f.Name+"`") {
+			t.Errorf("docs/processors.md has no section about %s", f.Name)
+		}
+	}
+}
+
 // The configurations of the examples are valid, and their tests pass.
 func TestExampleConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*/*.yaml")
