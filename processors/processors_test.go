@@ -241,6 +241,37 @@ func TestVisitorIdentity(t *testing.T) {
 	}
 }
 
+// TestVisitorScreen tells events of the server what a script said about the screen in the same session.
+func TestVisitorScreen(t *testing.T) {
+	p := must[sidetrack.Processor](t)(NewVisitor(VisitorDefaults()))
+	at := time.Unix(1_700_000_000, 0)
+	step := func(after time.Duration, client, screen string) sidetrack.Device {
+		at = at.Add(after)
+		e := request("203.0.113.7")
+		e.Received, e.Consent, e.Visitor.ClientID, e.Device.Screen = at, sidetrack.GrantAll("test"), client, screen
+		if screen != "" {
+			e.Device.Viewport, e.Device.Colors = "800x600", 24
+		}
+		if err := p.Process(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		return e.Device
+	}
+	if d := step(0, "1.2", ""); d.Screen != "" {
+		t.Errorf("before: %+v", d)
+	}
+	step(time.Second, "1.2", "1920x1080")
+	if d := step(time.Second, "1.2", ""); d.Screen != "1920x1080" || d.Viewport != "800x600" || d.Colors != 24 {
+		t.Errorf("after: %+v", d)
+	}
+	if d := step(time.Second, "3.4", ""); d.Screen != "" {
+		t.Errorf("another visitor: %+v", d)
+	}
+	if d := step(time.Hour, "1.2", ""); d.Screen != "" {
+		t.Errorf("another session: %+v", d)
+	}
+}
+
 func TestVisitorConfig(t *testing.T) {
 	secret := sidetrack.NewSecret("s")
 	for problem, cfg := range map[string]VisitorConfig{

@@ -44,7 +44,8 @@ func VisitorDefaults() VisitorConfig {
 
 // NewVisitor makes the processor that says which visitor and session an event belongs to. The
 // client id is the event's own, else that of the signed cookie, else Google's; these need
-// analytics_storage to be granted. Else it is a daily hash, or none. Sessions are counted in this process. Intake only.
+// analytics_storage to be granted. Else it is a daily hash, or none. Sessions are counted in this process; what a script told about the screen
+// is known to the other events of its session. Intake only.
 func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
 	daily, err := newDaily(cfg)
 	if err != nil {
@@ -109,8 +110,10 @@ type visitors struct {
 }
 
 type session struct {
-	began, last time.Time
-	number      int64
+	began, last      time.Time
+	number           int64
+	screen, viewport string // what a script told once, for events of the server
+	colors           int
 }
 
 func (p *visitors) Process(_ context.Context, e *sidetrack.Event) error {
@@ -178,11 +181,28 @@ func (p *visitors) session(e *sidetrack.Event, now time.Time) {
 	if now.After(s.last) {
 		s.last = now
 	}
+	s.device(&e.Device)
 	if v.SessionID == "" {
 		v.SessionID = strconv.FormatInt(s.began.Unix(), 10)
 		v.NewSession = v.NewSession || fresh
 		if v.SessionNumber == 0 {
 			v.SessionNumber = s.number
 		}
+	}
+}
+
+// device remembers what only scripts know of the visitor's screen, and tells it to events that do not say it.
+func (s *session) device(d *sidetrack.Device) {
+	remember(&s.screen, &d.Screen)
+	remember(&s.viewport, &d.Viewport)
+	remember(&s.colors, &d.Colors)
+}
+
+func remember[T comparable](kept, said *T) {
+	var nothing T
+	if *said != nothing {
+		*kept = *said
+	} else {
+		*said = *kept
 	}
 }

@@ -249,3 +249,78 @@ type discard struct{}
 
 func (discard) Enqueue(...*sidetrack.Event) error               { return nil }
 func (discard) Emit(context.Context, ...*sidetrack.Event) error { return nil }
+
+func TestMiddlewareClientAddress(t *testing.T) {
+	proxies := netip.MustParsePrefix("10.0.0.0/8")
+	for name, tt := range map[string]struct {
+		opt    Option
+		peer   string
+		header string
+		want   string
+	}{
+		"peer":                      {WithSource("web"), sentinel + ":1", "X-Forwarded-For: 198.51.100.1", sentinel},
+		"mapped peer":               {WithSource("web"), "[::ffff:" + sentinel + "%eth0]:1", "", sentinel},
+		"no peer":                   {WithSource("web"), "@", "", "invalid IP"},
+		"forwarded for":             {WithTrustedProxies(proxies), "10.0.0.1:1", "X-Forwarded-For: 198.51.100.1, " + sentinel + ", 10.9.9.9", sentinel},
+		"forwarded":                 {WithTrustedProxies(proxies), "10.0.0.1:1", `Forwarded: for="[2001:db8::7]:4711";proto=https`, "2001:db8::7"},
+		"not from a proxy":          {WithTrustedProxies(proxies), "192.0.2.1:1", "X-Forwarded-For: " + sentinel, "192.0.2.1"},
+		"nonsense from a proxy":     {WithTrustedProxies(proxies), "10.0.0.1:1", "X-Forwarded-For: x", "10.0.0.1"},
+		"single":                    {WithProxyHeader("CF-Connecting-IP", proxies), "10.0.0.1:1", "CF-Connecting-IP: " + sentinel, sentinel},
+		"single, not from a proxy":  {WithProxyHeader("CF-Connecting-IP", proxies), "192.0.2.1:1", "CF-Connecting-IP: " + sentinel, "192.0.2.1"},
+		"single, another is sent":   {WithProxyHeader("CF-Connecting-IP", proxies), "10.0.0.1:1", "X-Forwarded-For: " + sentinel, "10.0.0.1"},
+		"Forwarded, another is":     {WithProxyHeader("Forwarded", proxies), "10.0.0.1:1", "X-Forwarded-For: " + sentinel, "10.0.0.1"},
+		"own function":              {WithClientIP(func(*http.Request) netip.Addr { return netip.MustParseAddr("::ffff:192.0.2.7") }), sentinel + ":1", "", "192.0.2.7"},
+		"own function finds no one": {WithClientIP(func(*http.Request) netip.Addr { return netip.Addr{} }), sentinel + ":1", "", sentinel},
+	} {
+		f := &fake{}
+		r := request("GET", "http://shop.example/")
+		r.RemoteAddr = tt.peer
+		if k, v, ok := strings.Cut(tt.header, ": "); ok {
+			r.Header.Set(k, v)
+		}
+		Middleware(f, tt.opt, WithLogger(quiet()))(http.HandlerFunc(page)).ServeHTTP(httptest.NewRecorder(), r)
+		if got := f.one(t).Origin().IP().String(); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// FuzzMiddleware sends any headers through a middleware with everything turned on: the page comes out as it is,
+// every event can be stored and the address is in none of them.
+func FuzzMiddleware(f *testing.F) {
+	f.Add("a=b; sidetrack=v1.1.2.3.x; _ga=GA1.1.1.2", "https://search.example/?q=x#y", "Mozilla/5.0", "de-AT,de;q=0.9", "198.51.100.1, "+sentinel, "prefetch", "/p?utm_source=%zz&gclid=1")
+	f.Add(strings.Repeat("sidetrack=v1.1.2.3.x;", 50), "//user:pass@x", "\xff\x00", "*", "for=\"[::1]\";;,", "", "/%2f/../?a=b;c&"+sentinel)
+	cookie := &VisitorCookie{Secret: sidetrack.NewSecret("s"), AdoptGoogle: true}
+	opts := []Option{
+		WithLogger(quiet()), WithTitleFromHTML(), WithVisitorCookie(cookie), WithTrustedProxies(netip.MustParsePrefix("10.0.0.0/8")),
+		WithConsent(func(*http.Request) sidetrack.Consent { return sidetrack.GrantAll("x") }),
+	}
+	f.Fuzz(func(t *testing.T, cookies, referer, agent, language, forwarded, purpose, target string) {
+		q := &fake{}
+		r := httptest.NewRequest("GET", "https://shop.example/", nil)
+		r.RemoteAddr = "10.0.0.1:1"
+		path, query, _ := strings.Cut(target, "?")
+		r.URL.Path, r.URL.RawQuery = "/"+path, query
+		for k, v := range map[string]string{
+			"Cookie": cookies, "Referer": referer, "User-Agent": agent, "Accept-Language": language, "X-Forwarded-For": forwarded,
+			"Sec-Purpose": purpose, "Sec-Ch-Ua": agent, "X-Requested-With": purpose,
+		} {
+			r.Header[k] = []string{v}
+		}
+		w := httptest.NewRecorder()
+		Middleware(q, opts...)(http.HandlerFunc(page)).ServeHTTP(w, r)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "<title>x</title>") {
+			t.Fatalf("page %d %s", w.Code, w.Body)
+		}
+		now := time.Now()
+		for _, e := range q.all() {
+			e.Received, e.ID[0] = now, 1
+			if err := e.Validate(now); err != nil {
+				t.Errorf("not storable: %v", err)
+			}
+			if ip := e.Origin().IP(); ip.IsValid() && !ip.IsLoopback() && len(ip.String()) > 6 && strings.Contains(asJSON(t, e), ip.String()) {
+				t.Errorf("%s is in %s", ip, asJSON(t, e))
+			}
+		}
+	})
+}

@@ -46,22 +46,22 @@ func WithClientIP(find func(*http.Request) netip.Addr) Option {
 }
 
 // WithTrustedProxies believes X-Forwarded-For (or Forwarded, where that is missing) and
-// X-Forwarded-Proto when the peer is one of these networks.
-func WithTrustedProxies(networks ...netip.Prefix) Option {
-	return func(m *middleware) {
-		m.proxies = trusting(networks)
-		m.clientIP = m.proxies.Client
-	}
-}
+// X-Forwarded-Proto when the peer is one of these networks. The client is the rightmost address that is
+// not of a proxy itself.
+func WithTrustedProxies(networks ...netip.Prefix) Option { return WithProxyHeader("", networks...) }
 
-func trusting(networks []netip.Prefix) clientip.Resolver {
+// WithProxyHeader is WithTrustedProxies for proxies that write one particular header: "Forwarded", or one with a
+// single address, such as "CF-Connecting-IP". No other header is believed then, and none of anybody else.
+func WithProxyHeader(header string, networks ...netip.Prefix) Option {
 	trusted := make([]string, len(networks))
 	for i, p := range networks {
 		trusted[i] = p.String()
 	}
-	// Formatted prefixes always parse, except the invalid one, which trusts nobody.
-	r, _ := clientip.New(trusted, "")
-	return r
+	return func(m *middleware) {
+		// Formatted prefixes always parse, except the invalid one, which trusts nobody.
+		m.proxies, _ = clientip.New(trusted, header)
+		m.clientIP = m.proxies.Client
+	}
 }
 
 // WithRoute sets how the router's pattern is found. It is asked while the handler runs
