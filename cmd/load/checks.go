@@ -107,68 +107,6 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// isolation offers a fixed load to a sink alone and beside a sick one, in interleaved pairs.
-func isolation(ctx context.Context, o options) error {
-	if o.rate == 0 {
-		o.rate = 2000
-	}
-	var missed error
-	for _, trouble := range []string{"error", "hang", "reset", "late"} {
-		var ratios []float64
-		for round := range o.rounds {
-			base, err := healthyRate(ctx, "always:none", o)
-			if err != nil {
-				return err
-			}
-			sick, err := healthyRate(ctx, "always:"+trouble, o)
-			if err != nil {
-				return err
-			}
-			ratios = append(ratios, sick/base)
-			fmt.Printf("%-6s pair %d: %6.0f events/s beside a healthy sink, %6.0f beside a sick one\n", trouble, round+1, base, sick)
-		}
-		fmt.Printf("%-6s median ratio %.3f (target ≥ 0.90)\n", trouble, median(ratios))
-		if median(ratios) < 0.9 {
-			missed = fmt.Errorf("a sink that is sick by %s slows the other one", trouble)
-		}
-	}
-	if o.check {
-		return missed
-	}
-	return nil
-}
-
-func healthyRate(ctx context.Context, variant string, o options) (float64, error) {
-	c, err := startChild(ctx, variant, o)
-	if err != nil {
-		return 0, err
-	}
-	defer c.stop()
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var t tally
-	ended := make(chan struct{})
-	go func() {
-		offer(loadCtx, c.addr, 16, o.rate, numbered(), &t)
-		close(ended)
-	}()
-	sleep(ctx, time.Second)
-	before, err := c.report()
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	sleep(ctx, o.seconds)
-	after, err := c.report()
-	if err != nil {
-		return 0, err
-	}
-	took := time.Since(began)
-	cancel()
-	<-ended
-	return float64(after.Delivered-before.Delivered) / took.Seconds(), nil
-}
-
 // numbered returns requests whose events are all different. It is safe for concurrent use.
 func numbered() func() []byte {
 	var n atomic.Int64

@@ -34,6 +34,7 @@ func requestText(b string) string {
 // tally is what a generator saw.
 type tally struct {
 	ok, refused, failed atomic.Int64
+	latency             *histogram // of answers since they were due, for offer; nil: not measured
 }
 
 // flood sends requests on conns connections as fast as they are answered.
@@ -56,7 +57,7 @@ func flood(ctx context.Context, addr string, conns int, t *tally) {
 // offer sends rate requests a second, spread over conns connections, whether or not
 // earlier ones were answered in time.
 func offer(ctx context.Context, addr string, conns, rate int, next func() []byte, t *tally) {
-	work := make(chan struct{}, rate)
+	work := make(chan time.Time, rate)
 	var wg sync.WaitGroup
 	for range conns {
 		wg.Go(func() {
@@ -75,7 +76,7 @@ func offer(ctx context.Context, addr string, conns, rate int, next func() []byte
 		<-tick.C
 		for due := int64(time.Since(began).Seconds() * float64(rate)); sent < due; sent++ {
 			select {
-			case work <- struct{}{}:
+			case work <- began.Add(time.Duration(sent) * time.Second / time.Duration(rate)):
 			case <-ctx.Done():
 			}
 		}
@@ -84,7 +85,7 @@ func offer(ctx context.Context, addr string, conns, rate int, next func() []byte
 }
 
 // exchange sends requests on one connection until ctx ends or the connection breaks.
-func exchange(ctx context.Context, addr string, next func() []byte, work <-chan struct{}, t *tally) error {
+func exchange(ctx context.Context, addr string, next func() []byte, work <-chan time.Time, t *tally) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -92,9 +93,10 @@ func exchange(ctx context.Context, addr string, next func() []byte, work <-chan 
 	defer func() { _ = conn.Close() }()
 	r := bufio.NewReaderSize(conn, 4096)
 	for {
+		var due time.Time
 		if work != nil {
 			select {
-			case <-work:
+			case due = <-work:
 			case <-ctx.Done():
 				return nil
 			}
@@ -114,6 +116,9 @@ func exchange(ctx context.Context, addr string, next func() []byte, work <-chan 
 			return err
 		case status >= 200 && status < 300:
 			t.ok.Add(1)
+			if t.latency != nil && !due.IsZero() {
+				t.latency.add(time.Since(due))
+			}
 		default:
 			t.refused.Add(1)
 		}
@@ -149,4 +154,11 @@ func readAnswer(r *bufio.Reader) (status int, err error) {
 	}
 	_, err = io.CopyN(io.Discard, r, int64(length))
 	return status, err
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }

@@ -3,7 +3,8 @@
 // the ratios within one run.
 //
 //	go run ./cmd/load speed       requests a second of each bus against a bare handler
-//	go run ./cmd/load isolation   what a sick sink costs the other one
+//	go run ./cmd/load isolation   what a sick sink costs the other one, and that it gets everything once it is well
+//	go run ./cmd/load dead        the same with one that is down all the time; then with a bounded backlog
 //	go run ./cmd/load lag         how late events are behind a slow backend
 //	go run ./cmd/load memory      resident memory while a backlog grows
 //	go run ./cmd/load chaos       a million events, four failing sinks, ten restarts: what became of each event
@@ -46,7 +47,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to measure: speed, isolation, lag, memory or chaos")
+		return errors.New("say what to measure: speed, isolation, dead, lag, memory or chaos")
 	}
 	var o options
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -71,6 +72,8 @@ func run(ctx context.Context, args []string) error {
 		return speed(ctx, o)
 	case "isolation":
 		return isolation(ctx, o)
+	case "dead":
+		return deadSink(ctx, o)
 	case "lag":
 		return lag(ctx, o)
 	case "memory":
@@ -78,5 +81,5 @@ func run(ctx context.Context, args []string) error {
 	case "chaos":
 		return conserve(ctx, o)
 	}
-	return fmt.Errorf("%q is no measurement: speed, isolation, lag, memory or chaos", args[0])
+	return fmt.Errorf("%q is no measurement: speed, isolation, dead, lag, memory or chaos", args[0])
 }

@@ -31,12 +31,24 @@ import (
 type report struct {
 	Delivered int64         `json:"delivered"`
 	Pending   int64         `json:"pending"`
+	Expired   int64         `json:"expired"` // at the counting sink
+	Sick      sickReport    `json:"sick"`
 	CPU       time.Duration `json:"cpu"` // user and system
 	RSS       int64         `json:"rss"` // bytes, now
 	LagP50    time.Duration `json:"lag_p50"`
 	LagP99    time.Duration `json:"lag_p99"`
 	LagMax    time.Duration `json:"lag_max"`
 }
+
+// sickReport is about the sink beside the counting one.
+type sickReport struct {
+	Taken   int64 `json:"taken"` // events, by its backend
+	Pending int64 `json:"pending"`
+	Expired int64 `json:"expired"`
+}
+
+// heal is the line on stdin that makes a sick backend well.
+const heal = "heal"
 
 // serve is the server process: it prints its address, then a report for each line
 // on stdin, and ends with stdin.
@@ -65,6 +77,9 @@ func serve(ctx context.Context, variant, dir, profile string) error {
 	fmt.Println(listener.Addr())
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
+		if in.Text() == heal && s.sick != nil {
+			s.sick.heal()
+		}
 		b, err := json.Marshal(s.report())
 		if err != nil {
 			return err
@@ -82,6 +97,7 @@ type server struct {
 	handler  http.Handler
 	pipeline *pipeline.Pipeline
 	counter  *counter
+	sick     *sick // nil: there is none
 }
 
 // newServer makes the variants: bare, memory, interval, always; "lag:…" has a backend of
@@ -100,11 +116,12 @@ func newServer(ctx context.Context, variant, dir string) (*server, error) {
 		s.counter.latency = 100 * time.Millisecond
 		sinks = []pipeline.SinkConfig{{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(25), sidetrack.Concurrency(32))}}
 	default:
-		sick, err := sickSink(trouble)
-		if err != nil {
+		var cfg pipeline.SinkConfig
+		var err error
+		if s.sick, cfg, err = newSick(trouble); err != nil {
 			return nil, err
 		}
-		sinks = append(sinks, sick)
+		sinks = append(sinks, cfg)
 		if trouble == "stalled" {
 			sinks = sinks[1:]
 		}
@@ -173,11 +190,13 @@ func (c *counter) Write(ctx context.Context, u sidetrack.Unit) error {
 	return nil
 }
 
-// histogram counts durations in whole milliseconds up to a minute.
-type histogram struct{ buckets [60_000]atomic.Int64 }
+// histogram counts durations in steps of 100 µs up to a minute.
+type histogram struct{ buckets [600_000]atomic.Int64 }
+
+const histogramStep = 100 * time.Microsecond
 
 func (h *histogram) add(d time.Duration) {
-	h.buckets[min(max(0, d.Milliseconds()), int64(len(h.buckets)-1))].Add(1)
+	h.buckets[min(max(0, int64(d/histogramStep)), int64(len(h.buckets)-1))].Add(1)
 }
 
 func (h *histogram) quantile(q float64) time.Duration {
@@ -189,7 +208,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	for i := range h.buckets {
 		sum += h.buckets[i].Load()
 		if total > 0 && float64(sum) >= q*float64(total) {
-			return time.Duration(i) * time.Millisecond
+			return time.Duration(i) * histogramStep
 		}
 	}
 	return 0
@@ -204,7 +223,19 @@ func (s *server) report() report {
 	if s.pipeline != nil {
 		for _, row := range s.pipeline.Ledger().Sinks {
 			r.Pending = max(r.Pending, row.Pending)
+			expired := int64(0)
+			for _, n := range row.Expired {
+				expired += n
+			}
+			if row.Sink == "sick" {
+				r.Sick.Pending, r.Sick.Expired = row.Pending, expired
+			} else {
+				r.Expired += expired
+			}
 		}
+	}
+	if s.sick != nil {
+		r.Sick.Taken = s.sick.taken.Load()
 	}
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
@@ -265,8 +296,16 @@ func startChild(ctx context.Context, variant string, o options) (*child, error) 
 	return c, nil
 }
 
-func (c *child) report() (r report, err error) {
-	if _, err := io.WriteString(c.in, "\n"); err != nil {
+func (c *child) report() (report, error) { return c.say("") }
+
+// heal makes the sick backend well.
+func (c *child) heal() error {
+	_, err := c.say(heal)
+	return err
+}
+
+func (c *child) say(line string) (r report, err error) {
+	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
 		return r, err
 	}
 	if !c.out.Scan() {

@@ -1,60 +1,61 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"io"
 	"net/http"
-	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
-// sickFor is how long a sick backend stays sick.
-const sickFor = time.Minute
+// sick is an HTTP sink with a backend that has a trouble until it is healed.
+type sick struct {
+	backend *faults.Backend
+	taken   atomic.Int64
+}
 
-// sickSink is an HTTP sink whose backend has the named trouble: none, error, hang,
-// reset, late or stalled.
-func sickSink(trouble string) (pipeline.SinkConfig, error) {
-	well := time.Now().Add(sickFor)
-	var n atomic.Int64
-	answer, ok := map[string]http.HandlerFunc{
-		"none":  func(http.ResponseWriter, *http.Request) {},
-		"error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-		"hang":  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"reset": func(w http.ResponseWriter, _ *http.Request) {
-			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-				_ = conn.Close()
-			}
-		},
-		"late":    func(_ http.ResponseWriter, r *http.Request) { sleep(r.Context(), 6*time.Second) },
-		"stalled": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-	}[trouble]
+// newSick makes the sink with the named trouble: none, error, hang, reset, late or stalled;
+// "+limit" bounds its backlog.
+func newSick(trouble string) (*sick, pipeline.SinkConfig, error) {
+	name, limited := strings.CutSuffix(trouble, "+limit")
+	answer, ok := map[string]faults.Answer{
+		"none":    faults.OK,
+		"error":   faults.Status(http.StatusInternalServerError),
+		"hang":    faults.Hang,
+		"reset":   faults.Reset,
+		"late":    faults.Late(6*time.Second, faults.Status(http.StatusOK)),
+		"stalled": faults.Hang,
+	}[name]
 	if !ok {
-		return pipeline.SinkConfig{}, fmt.Errorf("no trouble %q", trouble)
+		return nil, pipeline.SinkConfig{}, fmt.Errorf("no trouble %q", trouble)
 	}
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if trouble == "stalled" || time.Now().Before(well) {
-			answer(w, r)
-			return
-		}
-		n.Add(1)
-	}))
+	s := &sick{}
+	s.backend = faults.NewBackend(answer, nil)
+	s.backend.OnTake(func(ids []string) { s.taken.Add(int64(len(ids))) })
 	g := sidetrack.GeneratorFunc(func(u sidetrack.Unit) (*sidetrack.Request, error) {
-		return sidetrack.PostJSON(backend.URL, u.Events)
+		var body strings.Builder
+		for _, e := range u.Events {
+			_, _ = io.WriteString(&body, e.ID.String()+"\n")
+		}
+		return &sidetrack.Request{URL: s.backend.URL, Body: []byte(body.String())}, nil
 	})
-	return pipeline.SinkConfig{
+	cfg := pipeline.SinkConfig{
 		Name:     "sick",
 		Sink:     sidetrack.HTTPSink(g, sidetrack.MaxEvents(25)),
 		Delivery: pipeline.Delivery{Timeout: 5 * time.Second, Breaker: pipeline.Breaker{Pause: 5 * time.Second}},
-	}, nil
+	}
+	if limited {
+		cfg.Delivery.MaxBacklogEvents = limitedBacklog
+	}
+	return s, cfg, nil
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
+// limitedBacklog is how many events may wait for a sick sink whose backlog is bounded.
+const limitedBacklog = 2000
+
+func (s *sick) heal() { s.backend.Set(faults.OK) }
