@@ -37,7 +37,7 @@ func (w *window) admit(m *message.Message, retried bool) {
 	_, failed := m.Metadata[metaAttempt]
 	isolated := retried && failed
 	if isolated {
-		stubborn = isolatedUnit(m)
+		stubborn = w.isolatedUnit(m)
 	}
 	for _, v := range b.events {
 		it := item{event: v.event, line: v.line, from: en}
@@ -64,14 +64,18 @@ func (w *window) admit(m *message.Message, retried bool) {
 }
 
 // isolatedUnit reads the history of a message on the retry topic.
-func isolatedUnit(m *message.Message) *unit {
+func (w *window) isolatedUnit(m *message.Message) *unit {
 	attempts, err := strconv.Atoi(m.Metadata[metaAttempt])
 	if err != nil || attempts < 0 {
 		attempts = 1
 	}
+	wait := fromMillis(m.Metadata[metaNotBefore]).Sub(w.s.p.cfg.Now())
+	if most, err := strconv.ParseInt(m.Metadata[metaWait], 10, 64); err == nil { // the clock may have been put back
+		wait = min(wait, time.Duration(most)*time.Millisecond)
+	}
 	return &unit{
 		attempts:  attempts,
-		due:       fromMillis(m.Metadata[metaNotBefore]),
+		due:       time.Now().Add(max(0, wait)),
 		firstFail: fromMillis(m.Metadata[metaFirstFail]),
 		isolated:  true,
 		suspect:   true,

@@ -226,11 +226,12 @@ func (w *window) sweep(now time.Time) {
 		return
 	}
 	w.swept = now
+	wall := w.s.p.cfg.Now()
 	units := w.now
 	w.now = nil
 	for _, u := range units {
 		if u.dead == nil {
-			u = w.expire(u, now)
+			u = w.expire(u, wall)
 		}
 		if u != nil {
 			w.now = append(w.now, u)
@@ -240,13 +241,13 @@ func (w *window) sweep(now time.Time) {
 	w.later = nil
 	for _, u := range waiting {
 		if u.dead == nil {
-			u = w.expire(u, now)
+			u = w.expire(u, wall)
 		}
 		if u != nil {
 			w.later.add(u)
 		}
 	}
-	if old := w.former.takeOld(func(it *item) bool { return w.s.tooOld(it, now) }, w.s.spec.MaxEvents); len(old) > 0 {
+	if old := w.former.takeOld(func(it *item) bool { return w.s.tooOld(it, wall) }, w.s.spec.MaxEvents); len(old) > 0 {
 		for _, u := range old {
 			w.expireUnit(u, sidetrack.ReasonMaxAge)
 		}

@@ -57,6 +57,10 @@ type Config struct {
 	// redirects and no cookies. Timeouts are the engine's.
 	Client *http.Client
 
+	// Now is the wall clock: what events' ages and times are read from. Pauses and timeouts have
+	// the system's own clock, which does not jump. nil: time.Now.
+	Now func() time.Time
+
 	// Observe, when set, is told about every fate of every event, synchronously:
 	// for demos and tests, not for production rates. It must not keep the event.
 	Observe func(context.Context, Fate)
@@ -171,6 +175,9 @@ func (c *Config) complete() error {
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Client == nil {
 		c.Client = newClient(c.Sinks)

@@ -231,7 +231,7 @@ func (p *Pipeline) Replay(ctx context.Context, f DeadFilter, o DeadOptions) (Dea
 		var lines []json.RawMessage
 		rest := l.rest
 		for _, line := range l.chosen {
-			if reason := s.replayable(line, time.Now()); reason != "" {
+			if reason := s.replayable(line, p.cfg.Now()); reason != "" {
 				res.refuse(reason, 1)
 				rest = append(rest, line)
 				continue
@@ -326,7 +326,7 @@ func (b *replay) flush(ctx context.Context) error {
 		return nil
 	}
 	m := newMessage(b.payload, b.events, contentTypeEvents)
-	m.Metadata[metaReplayed] = millis(time.Now())
+	m.Metadata[metaReplayed] = millis(b.p.cfg.Now())
 	// Before it is stored: the sink may be faster than this goroutine.
 	b.s.replayed.Add(int64(b.events))
 	for {

@@ -45,6 +45,7 @@ const (
 
 	metaAttempt   = "attempt"    // retry topics: attempts so far; absent: no failed unit, the events wait like new ones
 	metaNotBefore = "not-before" // retry topics: Unix milliseconds of the next attempt
+	metaWait      = "wait"       // retry topics: milliseconds from storing it to not-before, for when the clock is put back
 	metaFirstFail = "first-fail" // retry topics: Unix milliseconds
 	metaReplayed  = "replayed"   // retry topics: Unix milliseconds of the replay from which the events' age counts
 )

@@ -140,7 +140,7 @@ func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrac
 // A reason with a nil error is a drop.
 func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Event, it *encoded) (sidetrack.Reason, error) {
 	now := time.Now()
-	p.complete(source, e, now)
+	p.complete(source, e, p.cfg.Now())
 	if p.dedup != nil && p.identify(e) {
 		// A look before the processors, so that a duplicate does not count in the visitor's session.
 		if p.dedup.stored(e.ID, now) {

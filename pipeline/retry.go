@@ -96,7 +96,9 @@ func (s *sink) shelve(u *unit) error {
 	}
 	m := newMessage(payload, len(u.items), contentTypeEvents)
 	m.Metadata[metaAttempt] = strconv.Itoa(u.attempts)
-	m.Metadata[metaNotBefore] = millis(u.due)
+	wait := max(0, time.Until(u.due))
+	m.Metadata[metaNotBefore] = millis(s.p.cfg.Now().Add(wait))
+	m.Metadata[metaWait] = strconv.FormatInt(wait.Milliseconds(), 10)
 	m.Metadata[metaFirstFail] = millis(u.firstFail)
 	if !since.IsZero() {
 		m.Metadata[metaReplayed] = millis(since)

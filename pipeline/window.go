@@ -128,7 +128,7 @@ func (w *window) dispatch(now time.Time) {
 			w.bury(u)
 			continue
 		}
-		if u = w.expire(u, now); u == nil {
+		if u = w.expire(u, w.s.p.cfg.Now()); u == nil {
 			continue
 		}
 		if u = w.withhold(u); u == nil {
@@ -165,7 +165,7 @@ func (w *window) next(now time.Time) *unit {
 func (w *window) launch(u *unit, now time.Time, done func(error)) {
 	u.identify(w.s.space)
 	w.inFlight++
-	view := u.view(now)
+	view := u.view(w.s.p.cfg.Now())
 	go func() {
 		w.results <- result{unit: u, at: now, answer: w.s.attempt(w.attempts, view), done: done}
 	}()
@@ -218,7 +218,8 @@ func (w *window) withhold(u *unit) *unit {
 	return rest
 }
 
-// expire settles the events of u that are too old and returns the rest, nil when none is left.
+// expire settles the events of u that are too old by the wall clock and returns the rest, nil when
+// none is left.
 func (w *window) expire(u *unit, now time.Time) *unit {
 	n := 0
 	for i := range u.items {
