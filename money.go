@@ -81,6 +81,17 @@ func MoneyOf(f float64) Money {
 	return Money(f)
 }
 
+// Plus returns m + n. ok is false when the sum is out of range; it is held at the end of the range then.
+func (m Money) Plus(n Money) (sum Money, ok bool) {
+	switch {
+	case n > 0 && m > math.MaxInt64-n:
+		return math.MaxInt64, false
+	case n < 0 && m < math.MinInt64-n:
+		return math.MinInt64, false
+	}
+	return m + n, true
+}
+
 // Times returns m × quantity, rounded to the nearest millionth and held at the ends of the range.
 func (m Money) Times(quantity float64) Money {
 	if quantity == math.Trunc(quantity) && math.Abs(quantity) < 1<<31 {

@@ -8,6 +8,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
+	uasink "github.com/sidetrack-go/sidetrack/sinks/ua"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
 	"github.com/sidetrack-go/sidetrack/sources/wire/mp"
@@ -37,6 +38,7 @@ func Registry() *sidetrack.Registry {
 
 	sidetrack.AddSink(r, "ga4", ga.Defaults, ga.New)
 	sidetrack.AddSink(r, "matomo", nil, matomo.New)
+	sidetrack.AddSink(r, "ua", uasink.Defaults, uasink.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
