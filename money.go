@@ -3,6 +3,7 @@ package sidetrack
 import (
 	"errors"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -92,25 +93,39 @@ func (m Money) Plus(n Money) (sum Money, ok bool) {
 	return m + n, true
 }
 
-// Times returns m × quantity, rounded to the nearest millionth and held at the ends of the range.
+// Times returns m × quantity, exactly in decimals: the quantity is taken to six of them, the product is rounded half
+// away from zero to the nearest millionth and held at the ends of the range. A quantity that is not a number gives zero.
 func (m Money) Times(quantity float64) Money {
-	if quantity == math.Trunc(quantity) && math.Abs(quantity) < 1<<31 {
-		q := int64(quantity)
-		p := int64(m) * q
-		if q == 0 || (p/q == int64(m) && !(q == -1 && m == math.MinInt64)) {
-			return Money(p)
+	q := MoneyOf(quantity)
+	if q == 0 && math.Abs(quantity) >= 1 { // out of range
+		q = Money(math.MaxInt64)
+		if quantity < 0 {
+			q = -q
 		}
 	}
-	p := math.Round(float64(m) * quantity)
-	switch {
-	case math.IsNaN(p):
-		return 0
-	case p >= math.MaxInt64:
-		return math.MaxInt64
-	case p <= math.MinInt64:
-		return math.MinInt64
+	hi, lo := bits.Mul64(m.abs(), q.abs())
+	limit := uint64(math.MaxInt64)
+	if hi >= microPerUnit { // would not fit into 64 bits
+		lo = limit
+	} else {
+		var rest uint64
+		lo, rest = bits.Div64(hi, lo, microPerUnit)
+		if rest >= microPerUnit/2 {
+			lo++
+		}
+		lo = min(lo, limit)
 	}
-	return Money(p)
+	if (m < 0) != (q < 0) {
+		return -Money(lo)
+	}
+	return Money(lo)
+}
+
+func (m Money) abs() uint64 {
+	if m < 0 {
+		return -uint64(m)
+	}
+	return uint64(m)
 }
 
 // Float returns the nearest float64, for backends whose format is a number anyway.

@@ -86,37 +86,6 @@ func (t *Tracker) ScreenView(screen string) error {
 	return t.Send(ScreenView, func(e *Event) { e.App.Screen = screen })
 }
 
-// Purchase sends a purchase. A missing value is the sum of price × quantity of the items.
-func (t *Tracker) Purchase(p Ecommerce) error { return t.ecommerce(Purchase, p) }
-
-// Refund sends a refund; without items the whole transaction.
-func (t *Tracker) Refund(p Ecommerce) error { return t.ecommerce(Refund, p) }
-
-func (t *Tracker) ecommerce(name string, p Ecommerce) error {
-	return t.Send(name, func(e *Event) {
-		own := (&Event{Ecommerce: &p}).Clone().Ecommerce
-		if !own.HasValue {
-			own.Value, own.HasValue = own.ItemsTotal()
-		}
-		e.Ecommerce = own
-	})
-}
-
-// ItemsTotal returns the sum of price × quantity, quantity 1 where it is unknown.
-// ok is false when no item has a price.
-func (c *Ecommerce) ItemsTotal() (sum Money, ok bool) {
-	for _, it := range c.Items {
-		if it.HasPrice || it.Price != 0 {
-			q := it.Quantity
-			if q == 0 {
-				q = 1
-			}
-			sum, ok = sum+it.Price.Times(q), true
-		}
-	}
-	return sum, ok
-}
-
 // Exception sends a failure. description leaves with the event: no personal data.
 func (t *Tracker) Exception(description string, fatal bool) error {
 	return t.Send(Exception, func(e *Event) { e.Exception = &Failure{description, fatal} })
