@@ -133,7 +133,7 @@ func describe(out *config.Comments, files []*ast.File, key, name string) {
 					out.Types[key] = config.TypeComment{Doc: text(doc), Fields: fields(ts)}
 				}
 			case *ast.FuncDecl:
-				if makes(d, name) && out.Makers[key] == "" {
+				if makes(d, name) && (out.Makers[key] == "" || d.Name.Name == "New") {
 					out.Makers[key] = text(d.Doc)
 				}
 			}
