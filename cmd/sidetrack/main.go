@@ -40,6 +40,7 @@ type commands struct {
 	Test       testCommand       `cmd:"" help:"Run the tests of configuration files."`
 	Explain    explainCommand    `cmd:"" help:"Show what would happen to an event: every change and every request, without sending."`
 	Send       sendCommand       `cmd:"" help:"Deliver an event now and show what the backends answer."`
+	Lint       lintCommand       `cmd:"" help:"Check events against the rules of a backend, offline."`
 	Run        runCommand        `cmd:"" help:"Run the pipeline of a configuration file until interrupted."`
 	Import     importCommand     `cmd:"" help:"Read access logs into the sinks and account for every line."`
 	Dead       deadCommand       `cmd:"" help:"List, show, replay and drop events that could not be delivered."`

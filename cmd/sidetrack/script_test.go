@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sidetrack-go/sidetrack/internal/gamock"
 )
 
 var update = flag.Bool("update", false, "write the golden parts of the scripts")
@@ -37,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"gone":      gone,
 			"sleep":     pause,
 			"wait-for":  waitFor,
+			"google":    google,
 		},
 	})
 }
@@ -168,4 +171,11 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// google starts a stand-in for Google's endpoints that enforces the rules: google NAME.
+func google(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewServer(new(gamock.Server))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
 }
