@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -27,6 +28,9 @@ func (e *embedded) inspectCursors() error {
 	}
 	var errs []error
 	for _, dir := range dirs {
+		if stream := filepath.Base(filepath.Dir(filepath.Dir(dir))); strings.HasPrefix(stream, ".") {
+			continue // deleted, and the server did not live to remove it
+		}
 		errs = append(errs, checkCursorConfig(dir))
 		state := filepath.Join(dir, "o.dat")
 		b, err := os.ReadFile(state)

@@ -126,7 +126,7 @@ func (c *deadLsCommand) Run(a *app) error {
 				if l.Status > 0 {
 					status = fmt.Sprint(l.Status)
 				}
-				_, err := fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Last.UTC().Format(time.RFC3339), l.Sink, l.Reason, status, l.Attempts, names(l), clip(l.Error, 80))
+				_, err := fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Last.UTC().Format(time.RFC3339), l.Sink, l.Reason, status, l.Attempts, names(l), cmp.Or(clip(l.Error, 80), "-"))
 				return err
 			}, func() {
 				_ = t.Flush()
