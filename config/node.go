@@ -155,10 +155,14 @@ func syntaxProblem(err error) Problem {
 		p.Hint = `put a value that contains ": " in quotes`
 	case strings.Contains(p.Message, "value is not allowed in this context"):
 		p.Hint = "check the indentation of this line and the one before"
+	case strings.Contains(p.Message, "must be specified"):
+		p.Hint = `close what is open, and put a value with ${…}, braces or brackets in quotes: "${NAME}"`
 	case strings.Contains(p.Message, "end character"):
 		p.Hint = "close the quote that begins here"
 	case strings.Contains(p.Message, "reserved character"), strings.Contains(p.Message, "unexpected directive"):
 		p.Hint = "put a value that begins with this character in quotes"
+	default:
+		p.Hint = "look at quotes, brackets and indentation here and in the line before"
 	}
 	return p
 }

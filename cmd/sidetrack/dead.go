@@ -105,6 +105,14 @@ func (m moment) at(now time.Time) time.Time {
 
 type deadLsCommand struct{ deadFlags }
 
+// Help is the longer text of --help.
+func (deadLsCommand) Help() string {
+	return `The oldest first, one a line, with the reason.
+
+  sidetrack dead ls
+  sidetrack dead ls --sink google --since 24h --output json`
+}
+
 // Run implements the command.
 func (c *deadLsCommand) Run(a *app) error {
 	f, err := c.filter(time.Now())
@@ -178,6 +186,14 @@ type deadShowCommand struct {
 	IDs []uint64 `arg:"" name:"id" help:"Numbers of the letters, from \"dead ls\"."`
 }
 
+// Help is the longer text of --help.
+func (deadShowCommand) Help() string {
+	return `As JSON, with each event and what the backend last said.
+
+  sidetrack dead ls
+  sidetrack dead show 17 18`
+}
+
 // Run implements the command.
 func (c *deadShowCommand) Run(a *app) error {
 	missing := map[uint64]bool{}
@@ -228,7 +244,10 @@ type deadReplayCommand struct {
 // Help is the longer text of --help.
 func (deadReplayCommand) Help() string {
 	return `Events keep their ids. An event that its backend no longer takes, because of its age, stays a dead letter.
-It may be interrupted and repeated: what is left is done then. A crash can repeat up to 500 events at the sink.`
+It may be interrupted and repeated: what is left is done then. A crash can repeat up to 500 events at the sink.
+
+  sidetrack dead replay --sink google --since 24h
+  sidetrack dead replay --reason rejected --dry-run`
 }
 
 // Run implements the command.
@@ -242,6 +261,14 @@ type deadDropCommand struct {
 	deadFlags
 	DryRun bool `help:"Only say what would be done."`
 	All    bool `help:"Drop everything: needed when nothing else chooses."`
+}
+
+// Help is the longer text of --help.
+func (deadDropCommand) Help() string {
+	return `They are gone for good.
+
+  sidetrack dead drop --name scroll --until 2026-01-31 --dry-run
+  sidetrack dead drop --sink google --reason max_age`
 }
 
 // Run implements the command.
