@@ -7,6 +7,9 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
+	"github.com/sidetrack-go/sidetrack/sinks/plausible"
+	"github.com/sidetrack-go/sidetrack/sinks/posthog"
+	"github.com/sidetrack-go/sidetrack/sinks/segment"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	uasink "github.com/sidetrack-go/sidetrack/sinks/ua"
 	"github.com/sidetrack-go/sidetrack/sources"
@@ -39,6 +42,9 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "ga4", ga.Defaults, ga.New)
 	sidetrack.AddSink(r, "matomo", nil, matomo.New)
 	sidetrack.AddSink(r, "ua", uasink.Defaults, uasink.New)
+	sidetrack.AddSink(r, "plausible", plausible.Defaults, plausible.New)
+	sidetrack.AddSink(r, "posthog", posthog.Defaults, posthog.New)
+	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
