@@ -2,8 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus"
@@ -39,7 +42,6 @@ func (s *sink) checkRetention(ctx context.Context) error {
 func (s *sink) watchBacklog(ctx context.Context) {
 	timer := time.NewTimer(backlogEvery)
 	defer timer.Stop()
-	over := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,11 +54,13 @@ func (s *sink) watchBacklog(ctx context.Context) {
 			}
 		}
 		fill, r, err := s.backlog(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err == nil {
+			s.reconcile(s.waiting.Load())
+		} else if ctx.Err() == nil {
 			s.log.Debug("the backlog is not known", "error", err)
 		}
-		if r != (relief{}) || over && err == nil && fill < 0.9 {
-			over = r != (relief{})
+		if r != (relief{}) || err == nil && fill < 0.9 && s.over.Load() {
+			s.over.Store(r != (relief{}))
 			select {
 			case s.relief <- r:
 			case <-ctx.Done():
@@ -85,7 +89,7 @@ func (s *sink) backlog(ctx context.Context) (fill float64, r relief, err error) 
 	if n := st.Expired + retry.Expired; n > s.lost.Swap(n) {
 		s.log.Warn("events expired on the bus before this sink could deliver them", "expired", n)
 	}
-	s.reconcile(st.PendingEvents + retry.PendingEvents)
+	s.waiting.Store(st.PendingEvents + retry.PendingEvents)
 	s.backlogBytes.Store(st.PendingBytes + retry.PendingBytes)
 	d := &s.cfg.Delivery
 	check := func(pending, limit int64) (too int64) {
@@ -115,6 +119,51 @@ func (s *sink) backlog(ctx context.Context) (fill float64, r relief, err error) 
 		r.bytes = max(r.bytes, int64(float64(too)*float64(st.PendingBytes)/float64(st.StoredBytes)))
 	}
 	return fill, r, nil
+}
+
+// How long a commit to a full bus waits for sinks over their limit, in all and for one round of them.
+const (
+	roomWithin = time.Second
+	roomRound  = 100 * time.Millisecond
+	roomPause  = 2 * time.Millisecond
+)
+
+// publishFull is for a message that the bus had no room for. If that is because of sinks over their limit,
+// which a burst may have taken there between two looks of theirs, it is theirs to make room now, and
+// nobody is refused. full is the bus's error.
+func (p *Pipeline) publishFull(pub message.Publisher, m *message.Message, full error) error {
+	for end := time.Now().Add(roomWithin); time.Now().Before(end); {
+		if !p.relieveAll() {
+			return full
+		}
+		for round := time.Now().Add(roomRound); time.Now().Before(round); time.Sleep(roomPause) {
+			if err := pub.Publish(TopicEvents, m); !errors.Is(err, bus.ErrFull) {
+				return err
+			}
+		}
+	}
+	return full
+}
+
+// relieveAll makes every sink that is over its limit let go, and reports whether one does, or has
+// just done so: what it settled leaves the store a moment later.
+func (p *Pipeline) relieveAll() (any bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), roomRound)
+	defer cancel()
+	for _, s := range p.sinks {
+		_, r, err := s.backlog(ctx)
+		if err != nil || r == (relief{}) {
+			any = any || s.over.Load()
+			continue
+		}
+		s.over.Store(true)
+		select {
+		case s.relief <- r:
+			any = true
+		case <-ctx.Done():
+		}
+	}
+	return any
 }
 
 // spared reports whether a sink that fills the bus is only one of all of them, and delivers: then

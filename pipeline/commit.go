@@ -31,6 +31,9 @@ func (p *Pipeline) commit() {
 		}
 		m := p.message(batch)
 		err := pub.Publish(TopicEvents, m)
+		if errors.Is(err, bus.ErrFull) {
+			err = p.publishFull(pub, m, err)
+		}
 		reason := sidetrack.ReasonUnavailable
 		if err != nil {
 			if errors.Is(err, bus.ErrFull) {

@@ -45,6 +45,8 @@ type sink struct {
 	opened  time.Time // when the breaker opened last; the loop's
 
 	backlogBytes atomic.Int64 // payload bytes that wait, as seen last
+	waiting      atomic.Int64 // events that wait, as seen last
+	over         atomic.Bool  // the backlog is over its limit
 	relief       chan relief  // from watchBacklog to the loop
 
 	subscribers []message.Subscriber

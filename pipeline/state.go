@@ -47,7 +47,7 @@ type savedSink struct {
 const savedVersion = 1
 
 // saveEvery is how often a running pipeline stores its ledger.
-const saveEvery = 5 * time.Second
+const saveEvery = 2 * time.Second
 
 // stateMaxBytes bounds the state topic, which holds one or two messages.
 const stateMaxBytes = 4 << 20
