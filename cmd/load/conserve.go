@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 
+	"github.com/sidetrack-go/sidetrack/bus"
 	"github.com/sidetrack-go/sidetrack/internal/chaos"
 )
 
@@ -25,7 +26,7 @@ func conserve(ctx context.Context, o options) (err error) {
 	}
 	fmt.Printf("%d events at %d/s, %d restarts, seed %d\n", o.events, o.rate, o.restarts, o.seed)
 	report, err := chaos.Run(ctx, chaos.Options{
-		Events: o.events, Rate: o.rate, Restarts: o.restarts, Seed: o.seed, Dir: dir,
+		Events: o.events, Rate: o.rate, Window: bus.DefaultWindow, Restarts: o.restarts, Seed: o.seed, Dir: dir,
 		Log: func(format string, args ...any) { fmt.Printf(format+"\n", args...) },
 	})
 	if err != nil {

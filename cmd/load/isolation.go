@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ func isolation(ctx context.Context, o options) error {
 		o.rate = 2000
 	}
 	var missed []error
-	for _, trouble := range []string{"error", "hang", "reset", "late"} {
+	for _, trouble := range strings.Split(o.trouble, ",") {
 		missed = append(missed, pairs(ctx, trouble, o))
 	}
 	return o.verdict(errors.Join(missed...))

@@ -31,6 +31,7 @@ type options struct {
 	check   bool
 	profile string // directory
 
+	trouble          string
 	events, restarts int
 	seed             uint64
 }
@@ -57,6 +58,7 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.rate, "rate", 0, "requests a second; 0: the check's own default")
 	fs.BoolVar(&o.check, "check", false, "fail when a target is missed")
 	fs.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the servers")
+	fs.StringVar(&o.trouble, "trouble", "error,hang,reset,late", "isolation: what the other sink suffers from")
 	fs.IntVar(&o.events, "events", 1_000_000, "chaos: events to get accepted")
 	fs.IntVar(&o.restarts, "restarts", 10, "chaos: restarts in the middle of it")
 	fs.Uint64Var(&o.seed, "seed", 0, "chaos: of everything random; 0: a random one")

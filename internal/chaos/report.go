@@ -168,6 +168,10 @@ func (r *run) wrongFates(s *sink) {
 	defer s.mu.Unlock()
 	wrong, example := 0, ""
 	for id, n := range s.taken {
+		if s.dead[id] != (s.letters[id] > 0) {
+			wrong++
+			example = fmt.Sprintf("event %d is in %d dead letters", id, s.letters[id])
+		}
 		met := map[fate]bool{delivered: n > 0, dead: s.dead[id], expired: s.expired[id]}
 		for f, yes := range met {
 			if want := s.expected(id); yes && f != want && !(want == parked && f == delivered) {

@@ -24,24 +24,29 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/bus/jetstream"
 	"github.com/sidetrack-go/sidetrack/internal/faults"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
 // Options say how large the run is.
 type Options struct {
-	Events   int    // to be accepted
-	Rate     int    // events a second that are sent, at most; 0: 5,000
-	Restarts int    // in the middle of it
-	Clean    bool   // SIGTERM only: then nothing but what backends never confirmed may come twice
-	Seed     uint64 // of everything random
-	Dir      string // data directory, empty
+	Events   int        // to be accepted
+	Rate     int        // events a second that are sent, at most; 0: 5,000
+	Restarts int        // in the middle of it
+	Window   bus.Window // of each sink, which bounds repeats after a kill; zero: 64 messages, 256 KiB
+	Clean    bool       // SIGTERM only: then nothing but what backends never confirmed may come twice
+	Seed     uint64     // of everything random
+	Dir      string     // data directory, empty
 	Log      func(format string, args ...any)
 }
 
 // Run does it. An error means that the run itself failed; what it found is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	o.Rate = cmp.Or(o.Rate, 5000)
+	o.Window = cmp.Or(o.Window, bus.Window{Messages: 64, Bytes: 256 << 10})
 	r := &run{
 		o:        o,
 		rng:      rand.New(rand.NewPCG(o.Seed, 0)),
@@ -130,7 +135,49 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	r.fates.Wait()
+	if err := r.readLetters(ctx); err != nil {
+		return err
+	}
 	r.judge()
+	return nil
+}
+
+// readLetters opens the store that the processes left behind and counts as dead what is in a dead
+// letter, not what they said of it.
+func (r *run) readLetters(ctx context.Context) (err error) {
+	b, err := jetstream.OpenEmbedded(ctx, jetstream.Embedded{DataDir: r.o.Dir, MinFree: 1})
+	if err != nil {
+		return err
+	}
+	cfg := pipeline.Config{Bus: b}
+	for _, s := range r.sinks {
+		s.letters = make([]uint8, len(s.taken))
+		cfg.Sinks = append(cfg.Sinks, s.setting().config(r.o.Window))
+	}
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	defer func() { err = errors.Join(err, p.Close(ctx)) }()
+	if err := p.Open(ctx); err != nil {
+		return err
+	}
+	for l, err := range p.DeadLetters(ctx, pipeline.DeadFilter{}) {
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(r.sinks, func(s *sink) bool { return s.name == l.Sink })
+		for _, line := range l.Events {
+			e, err := sidetrack.ParseEvent(string(line))
+			if err != nil || i < 0 {
+				r.problem("letter %d of sink %s: %v", l.ID, l.Sink, err)
+				continue
+			}
+			if id, err := strconv.Atoi(e.MessageID); err == nil && r.sinks[i].letters[id] < 255 {
+				r.sinks[i].letters[id]++
+			}
+		}
+	}
 	return nil
 }
 
@@ -220,7 +267,7 @@ func (r *run) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := settings{Dir: r.o.Dir, Addr: r.addr}
+	cfg := settings{Dir: r.o.Dir, Addr: r.addr, Window: r.o.Window}
 	for _, s := range r.sinks {
 		cfg.Sinks = append(cfg.Sinks, s.setting())
 	}

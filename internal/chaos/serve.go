@@ -32,9 +32,10 @@ const env = "SIDETRACK_CHAOS_PROCESS"
 const fateFile = 3
 
 type settings struct {
-	Dir   string        `json:"dir"`
-	Addr  string        `json:"addr"`
-	Sinks []sinkSetting `json:"sinks"`
+	Dir    string        `json:"dir"`
+	Addr   string        `json:"addr"`
+	Window bus.Window    `json:"window"`
+	Sinks  []sinkSetting `json:"sinks"`
 }
 
 type sinkSetting struct {
@@ -78,7 +79,7 @@ func serve(text string) error {
 		}
 	}}
 	for _, s := range cfg.Sinks {
-		config.Sinks = append(config.Sinks, s.config())
+		config.Sinks = append(config.Sinks, s.config(cfg.Window))
 	}
 	memlimit.Apply(len(config.Sinks)) // as the command does
 	p, err := pipeline.New(config)
@@ -114,9 +115,7 @@ const (
 	isolate     = 3 * time.Second
 )
 
-var window = bus.Window{Messages: 64, Bytes: 256 << 10}
-
-func (s sinkSetting) config() pipeline.SinkConfig {
+func (s sinkSetting) config(window bus.Window) pipeline.SinkConfig {
 	g := sidetrack.GeneratorFunc(func(u sidetrack.Unit) (*sidetrack.Request, error) {
 		var body strings.Builder
 		for _, e := range u.Events {

@@ -55,6 +55,8 @@ type sink struct {
 	last    int
 	allowed int64 // repeats that the kills so far explain
 
+	letters []uint8 // stored in the end, by event id
+
 	before SinkReport // before the backends were healed
 }
 
@@ -194,7 +196,7 @@ func (s *sink) activity() int64 {
 // may have been taken without their messages being settled as a whole, and what was
 // acknowledged just before.
 func (r *run) allowRepeats() {
-	held := window.Bytes/int64(len(event(0))) + maxMessageEvents
+	held := r.o.Window.Bytes/int64(len(event(0))) + maxMessageEvents
 	for _, s := range r.sinks {
 		s.mu.Lock()
 		before := s.total
