@@ -7,6 +7,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
+	"github.com/sidetrack-go/sidetrack/sinks/mixpanel"
 	"github.com/sidetrack-go/sidetrack/sinks/plausible"
 	"github.com/sidetrack-go/sidetrack/sinks/posthog"
 	"github.com/sidetrack-go/sidetrack/sinks/segment"
@@ -45,6 +46,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "plausible", plausible.Defaults, plausible.New)
 	sidetrack.AddSink(r, "posthog", posthog.Defaults, posthog.New)
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
+	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
