@@ -30,10 +30,16 @@ const originCookie = 2 // index of Cookie
 // NewOrigin copies the allow-listed headers of r. ip is the client's address as
 // the source determined it; the zero value means unknown. r may be nil.
 func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
-	o := &Origin{ip: ip.Unmap().WithZone("")}
-	if r == nil {
-		return o
+	o := new(Origin)
+	o.SetIP(ip)
+	if r != nil {
+		o.Read(r)
 	}
+	return o
+}
+
+// Read copies the allow-listed headers of r into a new Origin. It must be called before any event has o.
+func (o *Origin) Read(r *http.Request) {
 	o.host = r.Host
 	for i, name := range originHeaders {
 		switch v := r.Header[name]; {
@@ -45,7 +51,6 @@ func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
 			o.header[i] = strings.Join(v, ", ")
 		}
 	}
-	return o
 }
 
 // SetIP sets the client's address. It must be called before any event has o.

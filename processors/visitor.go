@@ -60,7 +60,7 @@ func NewVisitor(cfg VisitorConfig) (sidetrack.Processor, error) {
 	}
 	return &visitors{
 		cfg:      cfg,
-		jar:      visitor.Jar{Signer: newSigner(cfg), Name: cfg.Cookie, MaxAge: visitor.MaxAge},
+		jar:      visitor.NewJar(newSigner(cfg), cfg.Cookie, visitor.MaxAge),
 		daily:    daily,
 		sessions: sessions,
 	}, nil

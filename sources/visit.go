@@ -54,7 +54,7 @@ type visit struct {
 	signals
 	https                            bool
 	host, path, rawPath, query, peer string
-	origin                           *sidetrack.Origin
+	origin                           sidetrack.Origin
 	visitor                          sidetrack.Visitor
 	consent                          sidetrack.Consent
 	cookies                          []*http.Cookie // to be set with the page
@@ -72,9 +72,9 @@ func newVisit(m *middleware, r *http.Request) *visit {
 		m: m, began: time.Now(), request: r, signals: readSignals(r.Header),
 		host: r.Host, path: r.URL.Path, rawPath: r.URL.RawPath, query: r.URL.RawQuery, peer: r.RemoteAddr,
 		https:  m.isHTTPS(r),
-		origin: sidetrack.NewOrigin(netip.Addr{}, r),
 		issued: true,
 	}
+	v.origin.Read(r)
 	v.may = m.rules.consider(r.Method, &v.signals)
 	if m.clientIP != nil {
 		v.client = m.clientIP(r).Unmap().WithZone("")
@@ -134,7 +134,7 @@ func (v *visit) event() *sidetrack.Event {
 	v.mu.Unlock()
 	e.Page.Title = v.m.titles[e.Page.Route]
 	hideAddresses(e, client)
-	e.SetOrigin(v.origin)
+	e.SetOrigin(&v.origin)
 	return e
 }
 

@@ -57,7 +57,7 @@ func (c *VisitorCookie) init() {
 		if age <= 0 || age > visitor.MaxAge {
 			age = visitor.MaxAge
 		}
-		c.jar = visitor.Jar{Signer: visitor.NewSigner(secrets...), Name: orDefault(c.Name, visitor.DefaultCookie), MaxAge: age}
+		c.jar = visitor.NewJar(visitor.NewSigner(secrets...), orDefault(c.Name, visitor.DefaultCookie), age)
 	})
 }
 
@@ -65,7 +65,7 @@ func (c *VisitorCookie) init() {
 // to be set with a page. mayIssue says that r asks for a page. secure says that the browser uses https.
 func (c *VisitorCookie) identify(r *http.Request, consent sidetrack.Consent, secure, mayIssue bool) (who sidetrack.Visitor, known bool, cookies []*http.Cookie) {
 	c.init()
-	if c.jar.Signer.IsZero() {
+	if c.jar.Signer().IsZero() {
 		return sidetrack.Visitor{}, true, nil
 	}
 	now := time.Now()
@@ -115,7 +115,7 @@ func (c *VisitorCookie) adopt(r *http.Request, now time.Time) (visitor.Stored, b
 		_, seconds, _ := strings.Cut(id, ".")
 		unix, err := strconv.ParseInt(seconds, 10, 64)
 		issued := time.Unix(unix, 0)
-		if err == nil && !issued.After(now) && now.Sub(issued) < c.jar.MaxAge {
+		if err == nil && !issued.After(now) && now.Sub(issued) < c.jar.MaxAge() {
 			return visitor.Stored{ClientID: id, Issued: issued}, true
 		}
 	}
@@ -137,11 +137,11 @@ func (c *VisitorCookie) name(secure bool) string {
 // cookie makes the cookie. A pending one has no age: it ends with the browser's session.
 func (c *VisitorCookie) cookie(s visitor.Stored, secure bool, now time.Time) *http.Cookie {
 	cookie := &http.Cookie{
-		Name: c.name(secure), Value: c.jar.Signer.Sign(s), Path: "/", Domain: c.Domain,
+		Name: c.name(secure), Value: c.jar.Signer().Sign(s), Path: "/", Domain: c.Domain,
 		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 	}
 	if !s.Pending {
-		cookie.MaxAge = max(1, int(s.Issued.Add(c.jar.MaxAge).Sub(now)/time.Second))
+		cookie.MaxAge = max(1, int(s.Issued.Add(c.jar.MaxAge()).Sub(now)/time.Second))
 	}
 	return cookie
 }

@@ -7,15 +7,18 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"hash"
+	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Signer signs client ids, so that a cookie can be told from one somebody made up.
 // It is safe for concurrent use. The zero value signs nothing and believes nothing.
-type Signer struct{ keys [][]byte }
+type Signer struct{ keys []*sync.Pool } // of hash.Hash with the key in it: setting one up costs more than its use
 
 // NewSigner derives the keys from secrets of the owner: the first signs, all of them are
 // believed. Empty secrets are left out.
@@ -27,7 +30,8 @@ func NewSigner(secrets ...string) Signer {
 		}
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte("sidetrack visitor cookie v1"))
-		s.keys = append(s.keys, mac.Sum(nil))
+		key := mac.Sum(nil)
+		s.keys = append(s.keys, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
 	}
 	return s
 }
@@ -51,6 +55,7 @@ const (
 
 const (
 	macBytes       = 16  // of the truncated signature: enough against guessing
+	signatureBytes = 22  // of it in base64
 	maxCookieValue = 256 // longer ones are not looked at
 )
 
@@ -65,7 +70,8 @@ func (s Signer) Sign(c Stored) string {
 		version = versionPending
 	}
 	value := version + "." + c.ClientID + "." + strconv.FormatInt(c.Issued.Unix(), 10)
-	return value + "." + sign(s.keys[0], value)
+	signature := sign(s.keys[0], value)
+	return value + "." + string(signature[:])
 }
 
 // Verify returns what a cookie says when its signature is right.
@@ -76,7 +82,7 @@ func (s Signer) Verify(value string) (c Stored, ok bool) {
 	}
 	signed, signature := value[:i], []byte(value[i+1:])
 	for n, key := range s.keys {
-		if hmac.Equal(signature, []byte(sign(key, signed))) {
+		if want := sign(key, signed); hmac.Equal(signature, want[:]) {
 			c, ok = parse(signed)
 			c.Old = ok && n > 0
 			return c, ok
@@ -100,10 +106,14 @@ func parse(signed string) (c Stored, ok bool) {
 	return c, true
 }
 
-func sign(key []byte, value string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(value))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:macBytes])
+func sign(key *sync.Pool, value string) (signature [signatureBytes]byte) {
+	mac := key.Get().(hash.Hash)
+	defer key.Put(mac)
+	mac.Reset()
+	_, _ = io.WriteString(mac, value)
+	var sum [sha256.Size]byte
+	base64.RawURLEncoding.Encode(signature[:], mac.Sum(sum[:0])[:macBytes])
+	return signature
 }
 
 // NewClientID makes an id in the form of Google's: a random number and the second of

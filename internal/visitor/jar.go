@@ -17,28 +17,38 @@ const maxSame = 8
 
 // Jar reads visitor cookies. It is safe for concurrent use.
 type Jar struct {
-	Signer Signer
-	Name   string        // without prefix
-	MaxAge time.Duration // from the day the id was issued, whatever the browser says
+	signer Signer
+	names  [3]string
+	maxAge time.Duration
 }
+
+// NewJar returns a jar of the cookie of that name, without prefix. A cookie is believed for maxAge from the day its id was
+// issued, whatever the browser says.
+func NewJar(signer Signer, name string, maxAge time.Duration) Jar {
+	return Jar{signer, [3]string{"__Host-" + name, "__Secure-" + name, name}, maxAge}
+}
+
+// Signer returns the signer of the jar's cookies.
+func (j Jar) Signer() Signer { return j.signer }
+
+// MaxAge returns how long an id is believed.
+func (j Jar) MaxAge() time.Duration { return j.maxAge }
 
 // Names returns the names the cookie may have, the safest first: browsers take __Host- from
 // this host over https alone, __Secure- over https alone.
-func (j Jar) Names() [3]string {
-	return [3]string{"__Host-" + j.Name, "__Secure-" + j.Name, j.Name}
-}
+func (j Jar) Names() [3]string { return j.names }
 
 // Read returns what the first believable cookie says, and its name. get returns the values of all cookies
 // of a name. Cookies that are forged, from the future or too old count as none.
 func (j Jar) Read(get func(name string) []string, now time.Time) (c Stored, name string, ok bool) {
-	if j.Signer.IsZero() {
+	if j.signer.IsZero() {
 		return Stored{}, "", false
 	}
-	for _, name := range j.Names() {
+	for _, name := range j.names {
 		values := get(name)
 		for _, value := range values[:min(len(values), maxSame)] {
-			c, ok := j.Signer.Verify(value)
-			if ok && c.Issued.Before(now.Add(maxAhead)) && now.Sub(c.Issued) < j.MaxAge {
+			c, ok := j.signer.Verify(value)
+			if ok && c.Issued.Before(now.Add(maxAhead)) && now.Sub(c.Issued) < j.maxAge {
 				return c, name, true
 			}
 		}
