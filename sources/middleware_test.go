@@ -202,6 +202,7 @@ func TestRecorderKeepsInterfaces(t *testing.T) {
 		}
 	})
 	mux.HandleFunc("/hijack", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html") // goes nowhere
 		c, rw, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			t.Error(err)
