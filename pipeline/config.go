@@ -64,6 +64,8 @@ type Config struct {
 	// Observe, when set, is told about every fate of every event, synchronously:
 	// for demos and tests, not for production rates. It must not keep the event.
 	Observe func(context.Context, Fate)
+
+	ownClient bool // Client was made here
 }
 
 // SourceConfig is a source with its name, which becomes Event.Source.
@@ -181,6 +183,7 @@ func (c *Config) complete() error {
 	}
 	if c.Client == nil {
 		c.Client = newClient(c.Sinks)
+		c.ownClient = true
 	}
 	return errors.Join(errs...)
 }

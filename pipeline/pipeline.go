@@ -287,6 +287,9 @@ func (p *Pipeline) close(ctx context.Context) error {
 			}
 		}
 	}
+	if p.cfg.ownClient {
+		p.cfg.Client.CloseIdleConnections()
+	}
 	if err := p.cfg.Bus.Close(); err != nil {
 		errs = append(errs, fmt.Errorf("pipeline: close bus: %w", err))
 	}
