@@ -42,7 +42,7 @@ func (g *generator) shop(h Hit, e *sidetrack.Event, s *sidetrack.Ecommerce, w *e
 		h.Item = it
 		return []Hit{h}, nil
 	case h.Type == Transaction:
-		h.Transaction = g.transaction(s, s.Items)
+		h.Transaction = g.transaction(s, nil)
 		return []Hit{h}, nil
 	case classic && a == Refund:
 		w.note(RuleNoPlace, "refund", "cannot be said in classic e-commerce but by a purchase with amounts below zero: sent as an event alone")
@@ -82,7 +82,8 @@ func (g *generator) shop(h Hit, e *sidetrack.Event, s *sidetrack.Ecommerce, w *e
 	switch a {
 	case Purchase, Refund:
 		h.Transaction = g.transaction(s, s.Items)
-		if a == Refund && !s.HasValue && s.Value == 0 {
+		// A hit that came without a revenue goes on without: receivers know how to sum up products.
+		if _, was := e.Params[Namespace+"t"]; (a == Refund || was) && !s.HasValue && s.Value == 0 {
 			h.Transaction.Revenue = ""
 		}
 	case Checkout, CheckoutOption:

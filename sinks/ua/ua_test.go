@@ -141,6 +141,11 @@ func TestEventsBecomeHits(t *testing.T) {
 			e.Params = map[string]any{"ua.t": "pageview", "ua.dp": "/receipt", "ua.tr": "9.00", "ua.pa": "purchase", "ua.indexes": "5", "ua.linkid": "x", "ua.tid": "UA-99-1", "ua.uip": "203.0.113.7", "ua.cid": "7", "ua.bad key": "x"}
 			return e
 		}(), "t=pageview&ti=T&pr5id=B&dp=%2Freceipt&linkid=x&pa=purchase&tr=9.00", ""},
+		{func() *sidetrack.Event {
+			e := shopEvent("purchase", sidetrack.Ecommerce{TransactionID: "T", Items: []sidetrack.Item{{ID: "a", Price: sidetrack.MoneyOf(5), HasPrice: true}}})
+			e.Params = map[string]any{"ua.t": "event", "ua.ea": "Buy Now", "ua.pa": "purchase"}
+			return e
+		}(), "t=event&ec=event&ti=T&pr1id=a&pr1pr=5&ea=Buy%20Now&pa=purchase", ""},
 	} {
 		r, failed := request(t, cfg, tt.e)
 		if len(failed) > 0 {
