@@ -21,7 +21,7 @@ import (
 // any page may send, but no browser page of another origin can read the answer.
 type CollectorConfig struct {
 	// TrustedProxies are addresses and networks of the proxies in front, whose forwarding
-	// headers are believed. Empty: the client is the peer.
+	// headers are believed; unix stands for those on a unix socket. Empty: the client is the peer.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// ClientIPHeader is the header those proxies write: X-Forwarded-For, Forwarded or one with
 	// a single address. Empty: X-Forwarded-For, or Forwarded where that is missing.

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,17 @@ import (
 
 // HTTPConfig configures a collector with a listener of its own.
 type HTTPConfig struct {
-	// Listen is the TCP address to listen on, such as ":8080" or "127.0.0.1:8080".
+	// Listen is where to listen: a TCP address such as ":8080" or "127.0.0.1:8080", "unix:/run/sidetrack.sock" for a
+	// socket, "systemd" for the socket that a socket unit opened, or "systemd:web" for the one of several with that name.
 	Listen string `yaml:"listen"`
+	// SocketMode is the mode of a unix socket's file. Default: 0660.
+	SocketMode string `yaml:"socket_mode"`
+	// TLS names a certificate. With it HTTP/2 is spoken too. Default: plain HTTP.
+	TLS TLSConfig `yaml:"tls"`
+	// H2C allows HTTP/2 without TLS, for a proxy in front that speaks it.
+	H2C bool `yaml:"h2c"`
+	// MaxConnections are open at once. With more, the one that has waited for its next request for longest is closed.
+	MaxConnections int `yaml:"max_connections"`
 
 	CollectorConfig `yaml:",inline"`
 
@@ -50,6 +60,8 @@ func DefaultHTTPConfig() HTTPConfig {
 		IdleTimeout:       60 * time.Second,
 		ShutdownTimeout:   10 * time.Second,
 		MaxHeader:         32 * size.KiB,
+		MaxConnections:    4096,
+		SocketMode:        defaultSocketMode,
 	}
 }
 
@@ -67,20 +79,32 @@ func NewHTTP(cfg HTTPConfig) (sidetrack.Source, error) {
 	cfg.IdleTimeout = orDefault(cfg.IdleTimeout, d.IdleTimeout)
 	cfg.ShutdownTimeout = orDefault(cfg.ShutdownTimeout, d.ShutdownTimeout)
 	cfg.MaxHeader = orDefault(cfg.MaxHeader, d.MaxHeader)
+	cfg.MaxConnections = orDefault(cfg.MaxConnections, d.MaxConnections)
+	cfg.SocketMode = orDefault(cfg.SocketMode, d.SocketMode)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if _, _, err := net.SplitHostPort(cfg.Listen); err != nil {
-		return nil, fmt.Errorf("sources: http: listen %q: want host:port or :port", cfg.Listen)
+	var errs []error
+	problem := func(err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sources: http: %w", err))
+		}
+	}
+	problem(checkListen(cfg))
+	problem(cfg.TLS.check())
+	if cfg.MaxConnections < 0 {
+		problem(&sidetrack.FieldError{Field: "max_connections", Problem: "must not be negative"})
 	}
 	if min(cfg.ReadHeaderTimeout, cfg.ReadTimeout, cfg.WriteTimeout, cfg.IdleTimeout, cfg.ShutdownTimeout) < 0 || cfg.MaxHeader < 0 {
-		return nil, errors.New("sources: http: timeouts and max_header must not be negative")
+		problem(errors.New("timeouts and max_header must not be negative"))
 	}
-	s := &httpSource{cfg: cfg}
 	if _, err := NewCollector(nil, cfg.CollectorConfig); err != nil { // what is wrong shows at load, not at start
-		return nil, err
+		errs = append(errs, err)
 	}
-	return s, nil
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &httpSource{cfg: cfg}, nil
 }
 
 // Run implements sidetrack.Source. When ctx ends it stops listening, answers the requests in flight
@@ -90,20 +114,32 @@ func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
 	if err != nil {
 		return err
 	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
+	srv := s.server(c)
+	if s.cfg.TLS.enabled() {
+		cert, err := newCertificate(s.cfg.TLS, s.cfg.Logger)
+		if err != nil {
+			return fmt.Errorf("sources: http: %w", err)
+		}
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+	}
+	ln, err := listen(ctx, s.cfg)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("sources: http: %w", err)
 	}
-	srv := s.server(c)
 	if s.cfg.OnListen != nil {
 		s.cfg.OnListen(ln.Addr())
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() {
+		if srv.TLSConfig != nil {
+			served <- srv.ServeTLS(ln, "", "")
+		} else {
+			served <- srv.Serve(ln)
+		}
+	}()
 	select {
 	case err := <-served:
 		return fmt.Errorf("sources: http: serve: %w", err)
@@ -121,13 +157,19 @@ func (s *httpSource) Run(ctx context.Context, out sidetrack.Emitter) error {
 }
 
 func (s *httpSource) server(h http.Handler) *http.Server {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(s.cfg.H2C)
 	return &http.Server{
 		Handler:           h,
+		Protocols:         &p,
 		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
 		ReadTimeout:       s.cfg.ReadTimeout,
 		WriteTimeout:      s.cfg.WriteTimeout,
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    int(s.cfg.MaxHeader),
+		ConnState:         newConnections(s.cfg.MaxConnections).state,
 		ErrorLog:          serverLog(s.cfg.Logger),
 	}
 }

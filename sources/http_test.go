@@ -39,11 +39,19 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// listen runs an HTTP source on a free port. stop ends it and returns what Run said.
-func listen(t *testing.T, out sidetrack.Emitter, cfg HTTPConfig) (addr string, stop func() error) {
+// listenTCP runs an HTTP source on a free port. stop ends it and returns what Run said.
+func listenTCP(t *testing.T, out sidetrack.Emitter, cfg HTTPConfig) (addr string, stop func() error) {
 	t.Helper()
+	cfg.Listen = "127.0.0.1:0"
+	return listenOn(t, out, cfg)
+}
+
+// listenOn runs an HTTP source where cfg says.
+func listenOn(t *testing.T, out sidetrack.Emitter, cfg HTTPConfig) (addr string, stop func() error) {
+	t.Helper()
+	cfg.Listen = orDefault(cfg.Listen, "127.0.0.1:0")
 	addrs := make(chan net.Addr, 1)
-	cfg.Listen, cfg.OnListen = "127.0.0.1:0", func(a net.Addr) { addrs <- a }
+	cfg.OnListen = func(a net.Addr) { addrs <- a }
 	s, err := NewHTTP(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +78,7 @@ func client(t *testing.T) *http.Client {
 
 func TestHTTPServes(t *testing.T) {
 	f := &fake{}
-	addr, stop := listen(t, f, HTTPConfig{})
+	addr, stop := listenTCP(t, f, HTTPConfig{})
 	res, err := client(t).Post("http://"+addr+"/collect", "application/json", strings.NewReader(`{"name":"a"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +104,7 @@ func TestHTTPFinishesRequests(t *testing.T) {
 		<-leave
 		return ctx.Err()
 	}}
-	addr, stop := listen(t, f, HTTPConfig{})
+	addr, stop := listenTCP(t, f, HTTPConfig{})
 	status := make(chan int, 1)
 	go func() {
 		res, err := client(t).Post("http://"+addr+"/collect", "", strings.NewReader(`{"name":"a"}`))
@@ -130,7 +138,7 @@ func TestHTTPCutsOffWhatNeverEnds(t *testing.T) {
 	f := &fake{emit: func(ctx context.Context, _ []*sidetrack.Event) error { close(entered); <-ctx.Done(); return ctx.Err() }}
 	cfg := HTTPConfig{ShutdownTimeout: 20 * time.Millisecond}
 	cfg.StoreTimeout, cfg.Logger = time.Minute, slog.New(slog.NewTextHandler(&log, nil))
-	addr, stop := listen(t, f, cfg)
+	addr, stop := listenTCP(t, f, cfg)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -161,7 +169,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr, _ := listen(t, &fake{}, tt.cfg)
+			addr, _ := listenTCP(t, &fake{}, tt.cfg)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -182,7 +190,7 @@ func TestHTTPSlowClients(t *testing.T) {
 
 func TestHTTPHostileRequests(t *testing.T) {
 	f := &fake{}
-	addr, _ := listen(t, f, HTTPConfig{})
+	addr, _ := listenTCP(t, f, HTTPConfig{})
 	for name, tt := range map[string]struct {
 		request string
 		status  int
@@ -227,7 +235,7 @@ func TestHTTPLogsNoAddress(t *testing.T) {
 		{Name: "aborts", Paths: []string{"/aborts"}, Decoder: decoder(func(*http.Request) (sidetrack.Decoded, error) { panic(http.ErrAbortHandler) })},
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	addr, _ := listen(t, &fake{}, cfg)
+	addr, _ := listenTCP(t, &fake{}, cfg)
 	for path, want := range map[string]int{"/panics": 500, "/aborts": 0} {
 		res, err := client(t).Get("http://" + addr + path)
 		if err != nil {

@@ -180,12 +180,14 @@ func (b *body) start(w *wideInflater, encoding string, compressed io.Reader) (er
 	} else {
 		if w.zstd == nil {
 			// One goroutine less, and none that would have to be ended: this decoder works in Read.
-			w.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
+			w.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+				zstd.WithDecoderMaxWindow(maxZstdWindow))
 			if err != nil {
 				return badBody(http.StatusInternalServerError, "cannot be decompressed here")
 			}
 		}
-		b.src, err = w.zstd, w.zstd.Reset(compressed)
+		// Given the buffer itself, Reset would decompress all of it at once, whatever comes out.
+		b.src, err = w.zstd, w.zstd.Reset(struct{ io.Reader }{compressed})
 	}
 	if err != nil {
 		return b.explain(err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -190,4 +191,23 @@ func TestWideInflatersAreNotHeldBySlowClients(t *testing.T) {
 		_ = e.Close()
 	}
 	slow.Wait()
+}
+
+// TestBombsTakeNoMemory: what a bomb would grow to is never in memory.
+func TestBombsTakeNoMemory(t *testing.T) {
+	const size = 64 << 20
+	for coding, encode := range codings {
+		bomb := encode(strings.Repeat(" ", size))
+		c := newCollector(t, &fake{}, CollectorConfig{})
+		post(c, bomb, "Content-Encoding", coding) // allocates the decompressor
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if w := post(c, bomb, "Content-Encoding", coding); w.Code != 413 {
+			t.Errorf("%s: %d", coding, w.Code)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > size/4 {
+			t.Errorf("%s: %d bytes were allocated", coding, n)
+		}
+	}
 }

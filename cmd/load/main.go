@@ -7,6 +7,7 @@
 //	go run ./cmd/load dead        the same with one that is down all the time; then with a bounded backlog
 //	go run ./cmd/load lag         how late events are behind a slow backend
 //	go run ./cmd/load memory      resident memory while a backlog grows
+//	go run ./cmd/load abuse       what good clients notice of bad ones
 //	go run ./cmd/load chaos       a million events, four failing sinks, ten restarts: what became of each event
 package main
 
@@ -30,6 +31,8 @@ type options struct {
 	rate    int
 	check   bool
 	profile string // directory
+	idle    int    // abuse: connections that do nothing
+	slow    int    // abuse: connections that send a byte at a time
 
 	trouble          string
 	events, restarts int
@@ -62,6 +65,9 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.events, "events", 1_000_000, "chaos: events to get accepted")
 	fs.IntVar(&o.restarts, "restarts", 10, "chaos: restarts in the middle of it")
 	fs.Uint64Var(&o.seed, "seed", 0, "chaos: of everything random; 0: a random one")
+	fs.IntVar(&o.idle, "idle", 10_000, "abuse: connections that do nothing")
+	fs.IntVar(&o.slow, "slow", 200, "abuse: connections that send a byte at a time")
+	addr := fs.String("addr", "", "attack: whom (used by the tool itself)")
 	variant := fs.String("variant", "", "serve: which server (used by the tool itself)")
 	dir := fs.String("dir", "", "serve: data directory (used by the tool itself)")
 	if err := fs.Parse(args[1:]); err != nil {
@@ -70,6 +76,10 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "serve":
 		return serve(ctx, *variant, *dir, o.profile)
+	case "abuse":
+		return abuse(ctx, o)
+	case "attack":
+		return attack(ctx, *addr, o.idle, o.slow)
 	case "speed":
 		return speed(ctx, o)
 	case "isolation":

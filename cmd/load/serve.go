@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type report struct {
 	Sick      sickReport    `json:"sick"`
 	CPU       time.Duration `json:"cpu"` // user and system
 	RSS       int64         `json:"rss"` // bytes, now
+	Routines  int           `json:"routines"`
 	LagP50    time.Duration `json:"lag_p50"`
 	LagP99    time.Duration `json:"lag_p99"`
 	LagMax    time.Duration `json:"lag_max"`
@@ -73,8 +75,11 @@ func serve(ctx context.Context, variant, dir, profile string) error {
 		return err
 	}
 	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	fmt.Println(listener.Addr())
+	if s.addr == nil {
+		go func() { _ = server.Serve(listener) }()
+		s.addr = listener.Addr()
+	}
+	fmt.Println(s.addr)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		if in.Text() == heal && s.sick != nil {
@@ -97,16 +102,21 @@ type server struct {
 	handler  http.Handler
 	pipeline *pipeline.Pipeline
 	counter  *counter
-	sick     *sick // nil: there is none
+	sick     *sick    // nil: there is none
+	addr     net.Addr // where its own source listens; nil: it has none
 }
 
-// newServer makes the variants: bare, memory, interval, always; "lag:…" has a backend of
+// newServer makes the variants: bare, memory, interval, always; http, which has the listener of the command; "lag:…" has a backend of
 // 100 ms, "stalled:…" one that never answers, "pair:<trouble>" a sick sink beside the counter.
 func newServer(ctx context.Context, variant, dir string) (*server, error) {
 	if variant == "bare" {
 		return &server{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}, nil
 	}
 	kind, trouble, _ := strings.Cut(variant, ":")
+	listens := kind == "http"
+	if listens {
+		kind = "memory"
+	}
 	s := &server{counter: &counter{}}
 	healthy := pipeline.SinkConfig{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(500))}
 	sinks := []pipeline.SinkConfig{healthy}
@@ -131,12 +141,25 @@ func newServer(ctx context.Context, variant, dir string) (*server, error) {
 		return nil, err
 	}
 	memlimit.Apply(len(sinks)) // as the command does
-	s.pipeline, err = pipeline.New(pipeline.Config{Bus: b, Sinks: sinks})
+	cfg := pipeline.Config{Bus: b, Sinks: sinks}
+	addrs := make(chan net.Addr, 1)
+	if listens {
+		web, err := sources.NewHTTP(sources.HTTPConfig{Listen: "127.0.0.1:0", OnListen: func(a net.Addr) { addrs <- a }})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Sources = []pipeline.SourceConfig{{Name: "web", Source: web}}
+	}
+	s.pipeline, err = pipeline.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.pipeline.Start(ctx); err != nil {
 		return nil, err
+	}
+	if listens {
+		s.addr = <-addrs
+		return s, nil
 	}
 	var out sidetrack.Emitter = s.pipeline
 	if kind == "memory" {
@@ -241,7 +264,7 @@ func (s *server) report() report {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
 		r.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	r.RSS = residentBytes()
+	r.RSS, r.Routines = residentBytes(), runtime.NumGoroutine()
 	return r
 }
 

@@ -17,8 +17,12 @@ const maxHops = 64
 // with the peer. It is safe for concurrent use.
 type Resolver struct {
 	trusted []netip.Prefix
+	unix    bool // peers without an address are trusted
 	header  string
 }
+
+// Unix among the trusted proxies stands for all peers on a unix socket, which have no address.
+const Unix = "unix"
 
 // New returns a resolver that trusts the given addresses and networks ("10.0.0.0/8",
 // "2001:db8::1"). header names the one header the proxies write: "X-Forwarded-For", "Forwarded"
@@ -28,9 +32,13 @@ type Resolver struct {
 func New(trusted []string, header string) (Resolver, error) {
 	r := Resolver{header: http.CanonicalHeaderKey(strings.TrimSpace(header))}
 	for _, s := range trusted {
+		if s == Unix {
+			r.unix = true
+			continue
+		}
 		p, err := parsePrefix(strings.TrimSpace(s))
 		if err != nil {
-			return Resolver{}, fmt.Errorf("clientip: trusted proxy %q: want an address or a network like 10.0.0.0/8", s)
+			return Resolver{}, fmt.Errorf("clientip: trusted proxy %q: want an address, a network like 10.0.0.0/8, or unix", s)
 		}
 		r.trusted = append(r.trusted, p)
 	}
@@ -62,7 +70,7 @@ func (c Resolver) Trusts(r *http.Request) bool { return c.trusts(Peer(r)) }
 
 func (c Resolver) trusts(a netip.Addr) bool {
 	if !a.IsValid() {
-		return false
+		return c.unix
 	}
 	for _, p := range c.trusted {
 		if p.Contains(a) {
