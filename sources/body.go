@@ -109,7 +109,7 @@ func (b *body) Read(p []byte) (int, error) {
 		if err := b.charge(b.out); err != nil {
 			return n, err
 		}
-		if b.release != nil && b.out > ratioFrom && b.out > maxRatio*b.sent {
+		if b.release != nil && b.out > ratioFrom && b.out > maxRatio*(b.sent-int64(b.in.Buffered())) {
 			return n, badBody(http.StatusRequestEntityTooLarge, fmt.Sprintf("grows more than %d times when it is decompressed", maxRatio))
 		}
 	}

@@ -60,7 +60,7 @@ func DefaultHTTPConfig() HTTPConfig {
 		IdleTimeout:       60 * time.Second,
 		ShutdownTimeout:   10 * time.Second,
 		MaxHeader:         32 * size.KiB,
-		MaxConnections:    4096,
+		MaxConnections:    1024,
 		SocketMode:        defaultSocketMode,
 	}
 }
