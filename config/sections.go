@@ -172,7 +172,7 @@ type Dedup struct {
 	Off bool `yaml:"off"`
 	// Window is how long an id is remembered, at least, and at most twice as long. Default: 1h.
 	Window time.Duration `yaml:"window"`
-	// IDs that are remembered, at most, at about 40 bytes each. Default: 200000.
+	// IDs that are remembered, at most, at about 25 bytes each. Default: 200000.
 	IDs int `yaml:"ids"`
 	// Transactions makes purchases of one site with the same transaction id duplicates, whoever
 	// reports them: the browser or the server. The first one stays.

@@ -22,7 +22,7 @@ type Dedup struct {
 	Off bool
 	// Window is how long an id is remembered, at least, and at most twice as long. Zero: 1 h.
 	Window time.Duration
-	// IDs that are remembered, at most; the oldest half goes when there are more. Each takes about 40
+	// IDs that are remembered, at most; the oldest half goes when there are more. Each takes about 25
 	// bytes. Zero: 200,000.
 	IDs int
 	// Transactions makes purchases of one site with the same transaction id duplicates, whoever
