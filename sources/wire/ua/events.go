@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/gawire"
 )
 
 // Indexes is the parameter that has the numbers of the items of a hit, "2,5" or "1.2,1.5" for
@@ -72,7 +73,7 @@ func (h *hit) action(e *sidetrack.Event, name string) {
 	c := &sidetrack.Ecommerce{}
 	e.Ecommerce = c
 	h.currency(c)
-	c.ListName = strings.TrimSpace(h.shop.pal)
+	c.ListName = gawire.Word(h.shop.pal)
 	switch h.shop.pa {
 	case "purchase", "refund":
 		h.transaction(c)

@@ -315,6 +315,7 @@ func (h *hit) common() {
 	}
 	gawire.Grant(&e.Consent, h.d.cfg.Grant)
 	h.location()
+	h.keepOthers()
 	for _, x := range h.dims {
 		if name, ok := h.d.properties[x.n]; ok {
 			if e.UserProperties == nil {
@@ -379,6 +380,20 @@ func (h *hit) location() {
 	}
 	if url := scheme + "://" + host + path; host != "" && gawire.IsURL(url) {
 		p.URL = gawire.Word(url)
+	}
+}
+
+// keepOthers keeps what belongs to hits of another type.
+func (h *hit) keepOthers() {
+	for _, f := range [...]struct{ t, key, value string }{
+		{"event", "ec", h.ec}, {"event", "ea", h.ea}, {"event", "el", h.el}, {"event", "ev", h.ev},
+		{"exception", "exd", h.exd}, {"exception", "exf", h.exf},
+		{"timing", "utc", h.utc}, {"timing", "utv", h.utv}, {"timing", "utl", h.utl}, {"timing", "utt", h.utt},
+		{"social", "sn", h.sn}, {"social", "sa", h.sa}, {"social", "st", h.st},
+	} {
+		if h.t != f.t {
+			h.keep(f.key, f.value)
+		}
 	}
 }
 
