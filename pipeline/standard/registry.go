@@ -4,6 +4,7 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/processors"
 	"github.com/sidetrack-go/sidetrack/processors/bots"
+	"github.com/sidetrack-go/sidetrack/sinks/amplitude"
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
@@ -47,6 +48,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "posthog", posthog.Defaults, posthog.New)
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
+	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
