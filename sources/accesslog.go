@@ -184,8 +184,8 @@ type logRun struct {
 	progress Progress
 	told     int64
 
-	second  time.Time      // the second that repeats are counted in
-	repeats map[string]int // by message id
+	repeats map[string]int // how often a message id came, by id
+	before  map[string]int // those before repeats was begun anew
 }
 
 // line makes one line an event or a count.
@@ -252,8 +252,12 @@ func (r *logRun) event(h *hit) *sidetrack.Event {
 	return e
 }
 
+// maxRepeats bounds what is remembered of earlier lines; at least so many are.
+const maxRepeats = 10_000
+
 // messageID names the line by everything in it but the address, from which the address
-// could be found by trying all. Equal lines of the same second are numbered.
+// could be found by trying all. Equal lines are numbered, also where
+// lines of other seconds stand between them: servers write a line when the answer ends.
 func (r *logRun) messageID(h *hit) string {
 	sum := sha256.New()
 	for _, s := range []string{h.time.UTC().Format(time.RFC3339Nano), h.host, h.target, strconv.Itoa(h.status), h.bytes, h.referrer, h.userAgent} {
@@ -261,10 +265,10 @@ func (r *logRun) messageID(h *hit) string {
 		_, _ = sum.Write([]byte{0})
 	}
 	id := "log-" + hex.EncodeToString(sum.Sum(nil)[:16])
-	if second := h.time.Truncate(time.Second); !second.Equal(r.second) || len(r.repeats) > 10_000 {
-		r.second, r.repeats = second, make(map[string]int)
+	if len(r.repeats) >= maxRepeats || r.repeats == nil {
+		r.before, r.repeats = r.repeats, make(map[string]int)
 	}
-	n := r.repeats[id]
+	n := max(r.repeats[id], r.before[id])
 	r.repeats[id] = n + 1
 	if n > 0 {
 		id += "-" + strconv.Itoa(n)
