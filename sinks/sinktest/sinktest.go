@@ -331,10 +331,18 @@ func (s *suite) answers(t *testing.T) {
 			}
 		}
 	}
-	limited := &sidetrack.Response{Status: 429, Header: http.Header{"Retry-After": {"7"}}}
-	if spec.Classify != nil {
-		if class, after := sidetrack.ClassOf(spec.Classify(u, limited)); class != sidetrack.Throttled || after != 7*time.Second {
-			t.Errorf("429 with Retry-After: 7: %s after %s", class, after)
+	classify := spec.Classify
+	if classify == nil {
+		classify = sidetrack.DefaultClassify
+	}
+	for _, status := range []int{429, 503} {
+		for name, header := range map[string]http.Header{
+			"seconds": {"Retry-After": {"7"}},
+			"a date":  {"Retry-After": {"Sat, 31 Jan 2026 12:00:07 GMT"}, "Date": {"Sat, 31 Jan 2026 12:00:00 GMT"}},
+		} {
+			if class, after := sidetrack.ClassOf(classify(u, &sidetrack.Response{Status: status, Header: header})); class != sidetrack.Throttled || after != 7*time.Second {
+				t.Errorf("%d with Retry-After as %s: %s after %s, want throttled after 7s", status, name, class, after)
+			}
 		}
 	}
 }
@@ -412,6 +420,9 @@ func (s *suite) writer(t *testing.T) {
 			}
 		}()
 	}
+	if spec.Erase != nil {
+		s.erase(t, spec)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	done := make(chan struct{})
@@ -428,5 +439,30 @@ func (s *suite) writer(t *testing.T) {
 		if b, err := spec.Preview(unit(s.samples[0])); err != nil || len(b) == 0 {
 			t.Errorf("preview: %q, %v", b, err)
 		}
+	}
+}
+
+// erase checks that a sink that says it can erase does so, and leaves others alone.
+func (s *suite) erase(t *testing.T, spec sidetrack.SinkSpec) {
+	t.Helper()
+	const person = "sinktest-erase"
+	mine := s.samples[0].Clone()
+	mine.ID, mine.Visitor.ClientID = uuid.NewSHA1(uuid.NameSpaceOID, []byte(person)), person
+	if err := spec.Writer.Write(t.Context(), unit(mine)); err != nil {
+		t.Fatalf("a sample cannot be written: %v", err)
+	}
+	others := 0
+	match := func(e *sidetrack.Event) bool {
+		if e.Visitor.ClientID != person {
+			others++
+		}
+		return e.Visitor.ClientID == person
+	}
+	if n, err := spec.Erase(t.Context(), match); err != nil || n != 1 {
+		t.Errorf("erased %d of one event: %v", n, err)
+	}
+	before := others
+	if n, err := spec.Erase(t.Context(), match); err != nil || n != 0 || others != 2*before {
+		t.Errorf("erasing again: %d events, %v; %d of the others are left of %d", n, err, others-before, before)
 	}
 }
