@@ -40,10 +40,31 @@ func NewContext(ctx context.Context, t *Tracker) context.Context {
 	return context.WithValue(ctx, trackerKey{}, t)
 }
 
+// TrackerProvider has a tracker for those who ask. A source puts one into the context of each request, most of which
+// never ask.
+type TrackerProvider interface{ Tracker() *Tracker }
+
+// NewProviderContext returns a context that carries the tracker of p. Tracker is called each time one is asked for and must
+// return the same.
+func NewProviderContext(ctx context.Context, p TrackerProvider) context.Context {
+	return context.WithValue(ctx, trackerKey{}, p)
+}
+
+// ProviderFromContext returns what NewProviderContext put into ctx, unless NewContext came later; nil when there is none.
+func ProviderFromContext(ctx context.Context) TrackerProvider {
+	p, _ := ctx.Value(trackerKey{}).(TrackerProvider)
+	return p
+}
+
 // FromContext returns the tracker of ctx; nil, which is valid, when there is none.
 func FromContext(ctx context.Context) *Tracker {
-	t, _ := ctx.Value(trackerKey{}).(*Tracker)
-	return t
+	switch v := ctx.Value(trackerKey{}).(type) {
+	case *Tracker:
+		return v
+	case TrackerProvider:
+		return v.Tracker()
+	}
+	return nil
 }
 
 // Send completes a copy of the base by edit and sends it: what every other method is made of.

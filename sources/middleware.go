@@ -101,8 +101,7 @@ func (m *middleware) begin(r *http.Request) (v *visit) {
 	}
 	n := newVisit(m, r)
 	n.learn(r, n.may.mayIssue)
-	n.tracker = sidetrack.NewTrackerFunc(n, n.event)
-	n.request = r.WithContext(sidetrack.NewContext(visitContext{r.Context(), n}, n.tracker))
+	n.request = r.WithContext(sidetrack.NewProviderContext(r.Context(), n))
 	return n
 }
 

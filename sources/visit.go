@@ -17,25 +17,9 @@ import (
 	"github.com/sidetrack-go/sidetrack/internal/text"
 )
 
-type visitKey struct{}
-
-// visitContext is a context with a visit in it.
-type visitContext struct {
-	context.Context
-	v *visit
-}
-
-// Value implements context.Context.
-func (c visitContext) Value(key any) any {
-	if _, ok := key.(visitKey); ok {
-		return c.v
-	}
-	return c.Context.Value(key)
-}
-
 // visitOf returns the visit that is being served with ctx, nil when there is none.
 func visitOf(ctx context.Context) *visit {
-	v, _ := ctx.Value(visitKey{}).(*visit)
+	v, _ := sidetrack.ProviderFromContext(ctx).(*visit)
 	return v
 }
 
@@ -43,12 +27,11 @@ func visitOf(ctx context.Context) *visit {
 // of the request it copies at once, because handlers may change headers and URL while
 // another goroutine sends an event.
 type visit struct {
-	m       *middleware
-	began   time.Time
-	may     candidate
-	rec     recorder
-	tracker *sidetrack.Tracker
-	viewed  atomic.Bool // a page view was sent, or is not wanted
+	m      *middleware
+	began  time.Time
+	may    candidate
+	rec    recorder
+	viewed atomic.Bool // a page view was sent, or is not wanted
 
 	// Copies; they do not change after begin.
 	signals
@@ -60,11 +43,12 @@ type visit struct {
 	cookies                          []*http.Cookie // to be set with the page
 
 	mu      sync.Mutex
-	request *http.Request // nil once the request ended
-	route   string        // known once the request ended
-	client  netip.Addr    // invalid: the peer
-	located bool          // client is found
-	issued  bool          // the id in visitor is known to the browser, or was given to an event
+	tracker *sidetrack.Tracker // nil until somebody asks
+	request *http.Request      // nil once the request ended
+	route   string             // known once the request ended
+	client  netip.Addr         // invalid: the peer
+	located bool               // client is found
+	issued  bool               // the id in visitor is known to the browser, or was given to an event
 }
 
 func newVisit(m *middleware, r *http.Request) *visit {
@@ -98,6 +82,16 @@ func (v *visit) pageURL() string {
 		return "https://" + v.host + u.String()
 	}
 	return "http://" + v.host + u.String()
+}
+
+// Tracker implements sidetrack.TrackerProvider.
+func (v *visit) Tracker() *sidetrack.Tracker {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.tracker == nil {
+		v.tracker = sidetrack.NewTrackerFunc(v, v.event)
+	}
+	return v.tracker
 }
 
 // event returns a fresh event with what the events of this request have in common.
@@ -271,7 +265,7 @@ func (v *visit) exception(status int, description string, fatal bool) {
 // send sends an event of the middleware itself. A refusal is counted by the queue; the
 // page is out already.
 func (v *visit) send(name string, edit func(*sidetrack.Event)) {
-	_ = v.tracker.Send(name, func(e *sidetrack.Event) {
+	_ = v.Tracker().Send(name, func(e *sidetrack.Event) {
 		e.Time = v.began
 		edit(e)
 	})
@@ -306,5 +300,5 @@ func Track(name string, params map[string]any) func(http.Handler) http.Handler {
 
 func (v *visit) track(name string, params map[string]any) {
 	defer v.m.protect("track")
-	_ = v.tracker.Event(name, params)
+	_ = v.Tracker().Event(name, params)
 }
