@@ -208,3 +208,18 @@ func TestLimitsThatCannotBeAreRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A sink that does not deliver is not spared for being the only one.
+func TestTheOnlySinkExpiresWhenItIsDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sick := newSwitched(errors.New("status 500"))
+		r := start(t, pipeline.Config{Bus: memory.New(memory.Config{MaxBytes: 256 << 10}), Sinks: []pipeline.SinkConfig{sinkOf("sick", sick.backend)}})
+		for i := range 400 {
+			r.emit(events(fmt.Sprintf("e%d_", i), 10)...)
+			time.Sleep(50 * time.Millisecond)
+		}
+		if row := r.row("sick"); row.Expired[sidetrack.ReasonMaxBacklog] == 0 {
+			t.Errorf("%+v", row)
+		}
+	})
+}
