@@ -201,18 +201,23 @@ func (b *builder) named(n *node, path string, f func(name string, n *node, path 
 }
 
 func (b *builder) sites(n *node) {
-	hosts := make(map[string]string)
+	taken := make(map[string]string) // by field and value: the site
 	b.named(n, "sites", func(name string, n *node, path string) {
 		var s Site
 		if !b.decode(n, reflect.ValueOf(&s).Elem(), path) {
 			// The name is known all the same, so that sinks that refer to it are not wrong too.
 			s = Site{}
 		}
-		for i, h := range s.Hosts {
-			if other, ok := hosts[h]; ok {
-				b.at(n.find(index("hosts", i)), path, quote(h)+" belongs to site "+quote(other)+" already", "a host has one site")
+		for _, f := range []struct {
+			key, hint string
+			values    []string
+		}{{"hosts", "a host has one site", s.Hosts}, {"origins", "an origin has one site", s.Origins}, {"keys", "a key has one site", s.Keys}} {
+			for i, v := range f.values {
+				if other, ok := taken[f.key+v]; ok && other != name {
+					b.at(n.find(index(f.key, i)), path, quote(v)+" belongs to site "+quote(other)+" already", f.hint)
+				}
+				taken[f.key+v] = name
 			}
-			hosts[h] = name
 		}
 		b.config.Pipeline.Sites = append(b.config.Pipeline.Sites, sidetrack.Site{Name: name, Hosts: s.Hosts, Origins: s.Origins, Keys: s.Keys})
 	})

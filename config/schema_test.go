@@ -81,6 +81,7 @@ var onlyTheLoaderKnows = map[string]string{
 	"component-says-no":     "what a component says of its values",
 	"intake-without":        "what is added by itself",
 	"nested-by-indentation": "how deep is deep",
+	"sites-share":           "who else has a value",
 	"unknown-site":          "which names exist",
 	"variables":             "the environment",
 }

@@ -21,6 +21,9 @@ func FuzzCollect(f *testing.F) {
 		f.Add(s, "")
 		f.Add(s, "gzip")
 		f.Add(s, "deflate")
+		for coding, encode := range codings {
+			f.Add(encode(s), coding)
+		}
 	}
 	f.Fuzz(func(t *testing.T, body, encoding string) {
 		if strings.Contains(body, sentinel) && !strings.Contains(body, `"`+sentinel) {

@@ -38,9 +38,10 @@ type wideInflater struct {
 	brotli *brotli.Reader
 }
 
-// wideInflaters makes the few that there are.
+// wideInflaters makes the few that there are: for half of the processors, so that the others serve
+// everybody else meanwhile.
 func wideInflaters() chan *wideInflater {
-	wide := make(chan *wideInflater, min(4, max(2, runtime.GOMAXPROCS(0))))
+	wide := make(chan *wideInflater, min(4, max(1, runtime.GOMAXPROCS(0)/2)))
 	for range cap(wide) {
 		wide <- &wideInflater{}
 	}

@@ -58,6 +58,9 @@ func TestClient(t *testing.T) {
 		{"single header twice", proxies, "cf-connecting-ip", "10.0.0.1:1", http.Header{"Cf-Connecting-Ip": {"203.0.113.77", "198.51.100.1"}}, "10.0.0.1"},
 		{"v6 proxy", proxies, "", "[2001:db8:1::5]:1", xff("2001:db8:2::1"), "2001:db8:2::1"},
 		{"unix socket", proxies, "", "@", xff("203.0.113.77"), "invalid IP"},
+		{"trusted unix socket", []string{"unix"}, "", "@", xff("203.0.113.77"), "203.0.113.77"},
+		{"trusted unix socket, no header", []string{"unix"}, "", "", nil, "invalid IP"},
+		{"trusted unix socket, a peer with an address", []string{"unix"}, "", "192.0.2.1:80", xff("203.0.113.77"), "192.0.2.1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
