@@ -14,6 +14,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/segment"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	uasink "github.com/sidetrack-go/sidetrack/sinks/ua"
+	"github.com/sidetrack-go/sidetrack/sinks/webhook"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
 	"github.com/sidetrack-go/sidetrack/sources/wire/mp"
@@ -49,6 +50,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
+	sidetrack.AddSink(r, "webhook", webhook.Defaults, webhook.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
 
