@@ -102,6 +102,17 @@ func (c *VisitorCookie) identify(r *http.Request, consent sidetrack.Consent, sec
 	return who, ok, []*http.Cookie{c.cookie(stored, secure, now)}
 }
 
+// ClientID returns the id in the visitor cookie of r, "" when r has none that is believed. It is what a
+// withdrawal of consent hands to the pipeline's Suppress, before the cookie is gone.
+func (c *VisitorCookie) ClientID(r *http.Request) string {
+	c.init()
+	if c.jar.Signer().IsZero() {
+		return ""
+	}
+	stored, _, _ := c.jar.Read(func(name string) []string { return cookieValues(r, name) }, time.Now())
+	return stored.ClientID
+}
+
 // adopt takes over the id of _ga, which counts its seconds from the visitor's first visit.
 func (c *VisitorCookie) adopt(r *http.Request, now time.Time) (visitor.Stored, bool) {
 	if !c.AdoptGoogle {

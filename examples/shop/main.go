@@ -33,6 +33,8 @@ type settings struct {
 	measurementID string
 	apiSecret     sidetrack.Secret
 	endpoint      string // instead of Google's
+
+	withdrawn func(ctx context.Context, clientID string) // a visitor no longer agrees
 }
 
 func main() {
@@ -62,6 +64,11 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer func() { _ = p.Close(context.Background()) }()
+	s.withdrawn = func(ctx context.Context, clientID string) { // what waits to be sent is held back too
+		if err := p.Suppress(ctx, time.Now(), pipeline.Person{ClientID: clientID}); err != nil {
+			log.Print(err)
+		}
+	}
 	handler, err := newShop(p, s)
 	if err != nil {
 		return err

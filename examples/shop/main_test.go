@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -44,11 +45,14 @@ type visitor struct {
 	t      *testing.T
 	client *http.Client
 	base   string
+
+	withdrawn []string // client ids whose events are held back
 }
 
 func newVisitor(t *testing.T, q sidetrack.Queue) *visitor {
 	t.Helper()
-	h, err := newShop(q, settings{secret: sidetrack.NewSecret("s")})
+	v := &visitor{t: t}
+	h, err := newShop(q, settings{secret: sidetrack.NewSecret("s"), withdrawn: func(_ context.Context, id string) { v.withdrawn = append(v.withdrawn, id) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +64,8 @@ func newVisitor(t *testing.T, q sidetrack.Queue) *visitor {
 	}
 	client := srv.Client()
 	client.Jar = jar
-	return &visitor{t, client, srv.URL}
+	v.client, v.base = client, srv.URL
+	return v
 }
 
 func (v *visitor) do(method, path string, form url.Values, dest string) (int, string, http.Header) {
@@ -171,7 +176,9 @@ func TestAVisit(t *testing.T) {
 	names, _ = q.take()
 	expect(t, names, "exception /nowhere")
 
+	expect(t, v.withdrawn)
 	v.do("POST", "/sidetrack/consent", url.Values{"action": {"refuse"}}, "empty")
+	expect(t, v.withdrawn, client)
 	expect(t, v.cookies(), "cookie_status", "shop_session")
 	v.page("/")
 	if _, events = q.take(); events[1].Consent.Get(sidetrack.AnalyticsStorage) != sidetrack.Denied || events[1].Visitor.ClientID != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"embed"
 	"html/template"
@@ -46,10 +47,15 @@ func newShop(q sidetrack.Queue, s settings) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	banner := consent.Banner{Own: own, Secure: s.https, Resolver: resolver}
+	visitors := &sources.VisitorCookie{Secret: s.secret, Secure: s.https, NothingBeforeConsent: true, AdoptGoogle: true}
+	banner := consent.Banner{Own: own, Secure: s.https, Resolver: resolver, Changed: func(ctx context.Context, r *http.Request, c sidetrack.Consent) {
+		if id := visitors.ClientID(r); id != "" && s.withdrawn != nil && c.Get(sidetrack.AnalyticsStorage) == sidetrack.Denied {
+			s.withdrawn(ctx, id)
+		}
+	}}
 	tracking := []sources.Option{
 		sources.WithConsent(resolver.Resolve),
-		sources.WithVisitorCookie(&sources.VisitorCookie{Secret: s.secret, Secure: s.https, NothingBeforeConsent: true, AdoptGoogle: true}),
+		sources.WithVisitorCookie(visitors),
 		sources.WithExclude("/admin/", "/static/"),
 		sources.WithRules(sources.Rules{NotFound: true, Errors: true}),
 	}
