@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/eventkeys"
 	"github.com/sidetrack-go/sidetrack/internal/match"
 	"github.com/sidetrack-go/sidetrack/internal/size"
 )
@@ -300,7 +301,7 @@ func (s *schemas) file() object {
 func (s *schemas) tests() object {
 	out := s.object(s.describer(false).options(reflect.TypeFor[test](), reflect.Value{}), false)
 	p := out["properties"].(object)
-	s.defs["event"] = eventSchema(eventKeys())
+	s.defs["event"] = eventSchema(eventkeys.Tree())
 	p["event"] = ref("event")
 	p["matches"] = s.condition(true)
 	column := func(columns []string) object {
@@ -323,7 +324,7 @@ func (s *schemas) tests() object {
 func eventSchema(v any) object {
 	switch v := v.(type) {
 	case map[string]any:
-		if _, free := v[anyKey]; free {
+		if _, free := v[eventkeys.Any]; free {
 			return object{"type": []string{"object", "null"}}
 		}
 		properties := object{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/eventkeys"
 	"github.com/sidetrack-go/sidetrack/internal/match"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
@@ -117,7 +118,7 @@ func (b *builder) event(n *node, path string) *sidetrack.Event {
 		return nil
 	}
 	before := len(b.list)
-	b.unknownEventKeys(n, eventKeys(), path)
+	b.unknownEventKeys(n, eventkeys.Tree(), path)
 	tree, ok := b.any(n, path)
 	if !ok || len(b.list) > before {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/amplitude"
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
+	"github.com/sidetrack-go/sidetrack/sinks/generic"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
 	"github.com/sidetrack-go/sidetrack/sinks/mixpanel"
 	"github.com/sidetrack-go/sidetrack/sinks/plausible"
@@ -50,6 +51,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
+	sidetrack.AddSink(r, "generic", nil, generic.New)
 	sidetrack.AddSink(r, "webhook", webhook.Defaults, webhook.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
 	sidetrack.AddSink(r, "stdout", stdout.Defaults, stdout.New)
