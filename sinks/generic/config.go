@@ -47,7 +47,7 @@ type Config struct {
 type Auth struct {
 	// Basic is user:password.
 	Basic sidetrack.Secret `yaml:"basic"`
-	// BearerToken is the Authorization header.
+	// BearerToken is sent in the Authorization header, after the word Bearer.
 	BearerToken sidetrack.Secret `yaml:"bearer_token"`
 	// Query are parameters of the URL, such as a key.
 	Query map[string]sidetrack.Secret `yaml:"query"`
