@@ -315,3 +315,17 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("%d events, %d different", len(f.taken), n)
 	}
 }
+
+// An event that cannot be sent leaves the others of its batch in one request.
+func TestPartial(t *testing.T) {
+	sink, err := New(batch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := append(sinktest.Samples()[:2:2], &sidetrack.Event{Name: "no id"}, sinktest.Samples()[3])
+	r, err := sink.Spec().Generator.Request(sidetrack.Unit{Events: events, At: now})
+	partial, ok := err.(*sidetrack.PartialError)
+	if !ok || len(partial.Failed) != 1 || partial.Failed[2] == nil || r == nil || bytes.Count(r.Body, []byte(`"version":1`)) != 3 {
+		t.Errorf("%v: %v", r, err)
+	}
+}

@@ -278,3 +278,20 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("no id was repeated in %d requests: %v", f.requests, slices.Collect(maps.Keys(f.bodies)))
 	}
 }
+
+// An event that cannot be encoded leaves the others of its batch in one request.
+func TestPartial(t *testing.T) {
+	sink, err := New(config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bad := range 3 {
+		events := sinktest.Samples()[:3]
+		events[bad].Params = map[string]any{"f": func() {}}
+		r, err := sink.Spec().Generator.Request(sidetrack.Unit{Events: events, At: now})
+		partial, ok := err.(*sidetrack.PartialError)
+		if !ok || len(partial.Failed) != 1 || partial.Failed[bad] == nil || r == nil || !json.Valid(r.Body) || bytes.Count(r.Body, []byte(`"message_id"`)) != 2 {
+			t.Errorf("%d: %v: %v", bad, r, err)
+		}
+	}
+}
