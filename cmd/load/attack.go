@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"os"
 	"strings"
@@ -60,15 +61,16 @@ func attack(ctx context.Context, addr string, idle, slow int) error {
 			})
 		})
 	}
-	for _, b := range bombs() {
+	large := bombs()
+	for i, b := range large {
 		wg.Go(func() {
-			for every := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; <-every.C {
+			for range a.tenTimesASecond(ctx, i) {
 				a.once(ctx, []byte(fmt.Sprintf("POST /collect HTTP/1.1\r\nHost: x\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s", b.coding, len(b.body), b.body)))
 				a.bombs.Add(1)
 			}
 		})
 	}
-	for _, f := range []string{
+	for i, f := range []string{
 		"GET /pixel.gif HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 1<<20),
 		"GET /pixel.gif HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("a:b\r\n", 50_000) + "\r\n",
 		"GET /pixel.gif?" + strings.Repeat("p.x=y&", 50_000) + " HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -77,7 +79,7 @@ func attack(ctx context.Context, addr string, idle, slow int) error {
 		"\x16\x03\x01" + strings.Repeat("\xff", 1<<16),
 	} {
 		wg.Go(func() {
-			for every := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; <-every.C {
+			for range a.tenTimesASecond(ctx, len(large)+i) {
 				a.once(ctx, []byte(f))
 				a.floods.Add(1)
 			}
@@ -87,6 +89,21 @@ func attack(ctx context.Context, addr string, idle, slow int) error {
 	wg.Wait()
 	fmt.Printf("%d idle connections opened, %d open together at most, %d slow ones, %d bombs, %d floods\n", a.idle.Load(), a.most.Load(), a.slow.Load(), a.bombs.Load(), a.floods.Load())
 	return nil
+}
+
+// tenTimesASecond ticks until ctx ends, for each attacker at another moment.
+func (a *attackers) tenTimesASecond(ctx context.Context, attacker int) iter.Seq[struct{}] {
+	return func(yield func(struct{}) bool) {
+		sleep(ctx, time.Duration(attacker)*9*time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil && yield(struct{}{}) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	}
 }
 
 // repeat connects and calls f with the connection until ctx ends, which closes it.
