@@ -37,9 +37,13 @@ type common struct {
 }
 
 type backendConfig struct {
-	common  `yaml:",inline"`
-	ID      string            `yaml:"id"`
-	Secret  sidetrack.Secret  `yaml:"api_secret"`
+	common `yaml:",inline"`
+	ID     string           `yaml:"id"`
+	Secret sidetrack.Secret `yaml:"api_secret"`
+
+	// Sealed are headers whose values are secrets.
+	Sealed map[string]sidetrack.Secret `yaml:"sealed"`
+
 	Limit   size.Bytes        `yaml:"limit"`
 	Ratio   float64           `yaml:"ratio"`
 	Level   int8              `yaml:"level"`

@@ -108,7 +108,7 @@ func window(s string, place int) (string, int) {
 
 var (
 	keyAndValue = regexp.MustCompile(`([A-Za-z0-9_.-]+)["']?[ \t]*:(?:[ \t]+|$)`)
-	soundSecret = regexp.MustCompile(`(?i)secret|token|passw|passphrase|pwd|credential|private|api_?key|auth|salt`)
+	soundSecret = regexp.MustCompile(`(?i)secret|token|passw|passphrase|pwd|credential|private|api[_-]?key|auth|salt`)
 	inURL       = regexp.MustCompile(`://[^/\s"'@]*@`)
 	variable    = regexp.MustCompile(`^["']?\$\{[A-Za-z_][A-Za-z0-9_]*\}["']?[ \t]*[,}\]]*[ \t]*(#.*)?$`)
 )

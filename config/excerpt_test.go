@@ -74,6 +74,9 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		"sinks: {ga: {ga4: {id: bad, x-password: literal-secret, nonsense: 1}}}",
 		"bus: {nats: {url: 'nats://sidetrack:literal-secret@n.example', replica: 3}}",
 		"a: [\nsinks: {ga: {ga4: {authToken: literal-secret}}}",
+		"sinks: {ga: {ga4: {id: bad, nonsense: {X-Api-Key: literal-secret}}}}",
+		"sinks: {ga: {ga4: {id: bad, sealed: {X-Shop: literal-secret}, nonsense: 1}}}",
+		"sinks: {ga: {ga4: {sealed: {X-Shop: literal-secret}, names: [}}}",
 	}
 	for _, file := range files {
 		_, err := Parse("x", []byte(file), registry(new(made)), env)

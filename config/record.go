@@ -98,7 +98,8 @@ func (d *decoder) oneOf(values []string, n *node, v reflect.Value, path string) 
 	return d.bad(n, path, "is not one of the values here", suggestion(v.String(), "values", slices.DeleteFunc(slices.Clone(values), func(s string) bool { return s == "" })))
 }
 
-// secretKeys lists the keys of a registry's components whose values are secrets by their type.
+// secretKeys lists the keys of a registry's components whose values are secrets by their type, or lists
+// or maps of secrets.
 func secretKeys(reg *sidetrack.Registry) []string {
 	var out []string
 	seen := make(map[reflect.Type]bool)
@@ -113,7 +114,11 @@ func secretKeys(reg *sidetrack.Registry) []string {
 		seen[t] = true
 		for _, k := range keysOf(t) {
 			field := t.FieldByIndex(k.index).Type
-			if field == secretType || field == reflect.PointerTo(secretType) {
+			held := field
+			for held.Kind() == reflect.Pointer || held.Kind() == reflect.Slice || held.Kind() == reflect.Map {
+				held = held.Elem()
+			}
+			if held == secretType {
 				out = append(out, k.name)
 			}
 			visit(field)
