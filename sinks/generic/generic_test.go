@@ -211,7 +211,7 @@ func TestCredentialsWin(t *testing.T) {
 
 // Any text either does not compile or fills to valid JSON.
 func FuzzTemplate(f *testing.F) {
-	for _, s := range []string{"{name}", "{{}}", "{page.url|a}{time.unix}", "{ecommerce.items.0.item_id!}", "}{", "{params.a.b|1e999}", "{page.url|-}"} {
+	for _, s := range []string{"{name}", "{{}}", "{page.url|a}{time.unix}", "{ecommerce.items.0.item_id!}", "}{", "{params.a.b|1e999}", "{params.a.b|1e9 }", "{page.url|-}"} {
 		f.Add(s)
 	}
 	e := sinktest.Samples()[2]

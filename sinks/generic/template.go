@@ -80,7 +80,7 @@ func (p placeholder) fill(s scope) (any, bool, error) {
 	if json.Unmarshal([]byte(p.fallback), &v) == nil {
 		switch v.(type) {
 		case float64:
-			return json.Number(p.fallback), true, nil
+			return json.Number(strings.TrimSpace(p.fallback)), true, nil // JSON allows space around it
 		case bool, nil:
 			return v, true, nil
 		}
