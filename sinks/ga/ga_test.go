@@ -188,6 +188,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		generators = append(generators, g)
 	}
+	f.Add(`{"name":"A","visitor":{"client_id":"0"},"params":{"items":[{"item_id":0,"price":"A","index":true}]}}`)
 	f.Fuzz(func(t *testing.T, in string) {
 		e, err := sidetrack.ParseEvent(in)
 		if err != nil {

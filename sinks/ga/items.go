@@ -119,6 +119,8 @@ func (w *writer) itemParams(prefix string, params map[string]any) {
 		case !ok:
 		case w.has(name):
 			w.broke(RuleNameDuplicated, prefix+k, "is "+name+" like another")
+		case isItemNumber(name) && !isNumber(v):
+			w.broke(RuleValueInvalid, prefix+k, "is no number")
 		default:
 			w.value(prefix, name, v, gawire.MaxValue)
 		}
@@ -129,6 +131,24 @@ func (w *writer) itemParams(prefix string, params map[string]any) {
 			w.b, w.names = w.b[:mark], w.names[:before]
 		}
 	}
+}
+
+// isItemNumber reports whether Google takes the item parameter as a number only.
+func isItemNumber(name string) bool {
+	switch name {
+	case "price", "quantity", "discount", "index":
+		return true
+	}
+	return false
+}
+
+func isNumber(v any) bool {
+	switch v.(type) {
+	case float64, float32, sidetrack.Money:
+		return true
+	}
+	_, ok := integer(v)
+	return ok
 }
 
 // looseItems reads items as clients send them among the parameters, under Google's names. What is
