@@ -116,11 +116,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	if err := os.Mkdir(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	unmount, err := faults.Mount(disk, 64<<20)
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(unmount)
+	faults.MountFor(t, disk, 64<<20)
 	back, config, addr := backlog(t, dir, filepath.Join(disk, "bus"), 50)
 	if err := faults.SetReadOnly(disk, true); err != nil {
 		t.Fatal(err)

@@ -20,11 +20,7 @@ func TestFileSinkOnAFullDisk(t *testing.T) {
 	if err := os.Mkdir(small, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	unmount, err := faults.Mount(small, 1<<20)
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(unmount)
+	faults.MountFor(t, small, 1<<20)
 	addr := freeAddr(t)
 	p := launch(t, dir, fmt.Sprintf(`
 bus: {embedded: {data_dir: bus, sync: interval, min_free: 1MB}}

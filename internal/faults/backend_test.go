@@ -157,11 +157,7 @@ func TestDisk(t *testing.T) {
 	if err := os.Mkdir(small, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	unmount, err := Mount(small, 1<<20)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer unmount()
+	MountFor(t, small, 1<<20)
 	ballast := filepath.Join(small, "ballast")
 	if err := Fill(ballast); err != nil {
 		t.Fatal(err)

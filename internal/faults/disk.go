@@ -48,3 +48,22 @@ func Flip(path string, offset int64, n int) error {
 	}
 	return nil
 }
+
+// MountFor is Mount for the time of a test, which is skipped where mounting is not allowed, except where
+// SIDETRACK_E2E is "required".
+func MountFor(t interface {
+	Helper()
+	Skip(...any)
+	Fatal(...any)
+	Cleanup(func())
+}, dir string, bytes int64) {
+	t.Helper()
+	unmount, err := Mount(dir, bytes)
+	if err != nil {
+		if os.Getenv("SIDETRACK_E2E") == "required" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Cleanup(unmount)
+}

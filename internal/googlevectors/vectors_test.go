@@ -54,9 +54,6 @@ func (v vector) result(t *testing.T) any {
 	return out
 }
 
-// exceptions are vectors that are not held against anything, with the reason.
-var exceptions = map[string]string{}
-
 // checks say by protocol and direction what a vector is held against.
 var checks = map[string]func(*testing.T, vector){
 	"gtag-g-collect decode": decodeGtag,
@@ -91,9 +88,6 @@ func TestVectors(t *testing.T) {
 	for _, v := range file.Cases {
 		ran[v.Protocol]++
 		t.Run(v.ID, func(t *testing.T) {
-			if reason, ok := exceptions[v.ID]; ok {
-				t.Skip(reason)
-			}
 			kind := v.Protocol + " " + v.Direction
 			check, ok := checks[kind]
 			if !ok {
