@@ -111,7 +111,7 @@ func serve(text string) error {
 const (
 	unitEvents  = 50
 	concurrency = 8
-	timeout     = 3 * time.Second
+	timeout     = 5 * time.Second
 	isolate     = 3 * time.Second
 )
 

@@ -43,11 +43,12 @@ func Throttle(wait time.Duration) Answer {
 	}
 }
 
-// Lost takes the events and answers as then does, which is not a success: the sender cannot
-// know, and has to send them again.
+// Lost takes the events and answers as then does, which is no success, or one that comes too late:
+// the sender cannot know, and has to send them again. What then takes is taken already.
 func Lost(then Answer) Answer {
 	return func(x *Exchange) {
 		x.Take(false, x.IDs...)
+		x.lost = true
 		then(x)
 	}
 }

@@ -42,6 +42,7 @@ type Exchange struct {
 	Done    chan struct{} // closed when the backend closes
 
 	backend *Backend
+	lost    bool // taken, and the sender is not going to know
 }
 
 // NewBackend starts a backend that answers as told. decode finds the ids of the events in a
@@ -108,6 +109,9 @@ func (b *Backend) Close() {
 
 // Take records events as taken; confirmed says that the sender is going to be told.
 func (x *Exchange) Take(confirmed bool, ids ...string) {
+	if x.lost {
+		return
+	}
 	b := x.backend
 	b.mu.Lock()
 	defer b.mu.Unlock()

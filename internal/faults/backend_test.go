@@ -49,22 +49,23 @@ func TestAnswers(t *testing.T) {
 		taken       int
 		unconfirmed int
 	}{
-		"ok":             {answer: OK, status: 204, taken: 2},
-		"status":         {answer: Status(500), status: 500},
-		"status success": {answer: Status(202), status: 202, taken: 2},
-		"lost":           {answer: Lost(Status(502)), status: 502, taken: 2, unconfirmed: 2},
-		"hang":           {answer: Hang, fails: true},
-		"reset":          {answer: Reset, fails: true},
-		"late":           {answer: Late(time.Minute, OK), fails: true},
-		"soon":           {answer: Late(time.Millisecond, OK), status: 204, taken: 2},
-		"garbage":        {answer: Garbage, fails: true},
-		"cut":            {answer: CutStatus, fails: true},
-		"endless header": {answer: EndlessHeader, fails: true},
-		"short body":     {answer: ShortBody(200, "promise"), status: 200, body: "promise", fails: true},
-		"slow drip":      {answer: Drip(200, "slow", time.Minute), status: 200, fails: true},
-		"drip":           {answer: Drip(200, "slow", time.Millisecond), status: 200, body: "slow"},
-		"endless body":   {answer: EndlessBody(200), status: 200, body: strings.Repeat("x", 1<<20)},
-		"error body":     {answer: ErrorBody(`{"ok":false}`), status: 200, body: `{"ok":false}`},
+		"ok":              {answer: OK, status: 204, taken: 2},
+		"status":          {answer: Status(500), status: 500},
+		"status success":  {answer: Status(202), status: 202, taken: 2},
+		"lost":            {answer: Lost(Status(502)), status: 502, taken: 2, unconfirmed: 2},
+		"lost, then late": {answer: Lost(Late(time.Millisecond, Status(200))), status: 200, taken: 2, unconfirmed: 2},
+		"hang":            {answer: Hang, fails: true},
+		"reset":           {answer: Reset, fails: true},
+		"late":            {answer: Late(time.Minute, OK), fails: true},
+		"soon":            {answer: Late(time.Millisecond, OK), status: 204, taken: 2},
+		"garbage":         {answer: Garbage, fails: true},
+		"cut":             {answer: CutStatus, fails: true},
+		"endless header":  {answer: EndlessHeader, fails: true},
+		"short body":      {answer: ShortBody(200, "promise"), status: 200, body: "promise", fails: true},
+		"slow drip":       {answer: Drip(200, "slow", time.Minute), status: 200, fails: true},
+		"drip":            {answer: Drip(200, "slow", time.Millisecond), status: 200, body: "slow"},
+		"endless body":    {answer: EndlessBody(200), status: 200, body: strings.Repeat("x", 1<<20)},
+		"error body":      {answer: ErrorBody(`{"ok":false}`), status: 200, body: `{"ok":false}`},
 		"partial": {answer: Partial(func(id string) int {
 			if bad(id) {
 				return 400
@@ -83,13 +84,18 @@ func TestAnswers(t *testing.T) {
 			defer b.Close()
 			limit := 10 * time.Second
 			if c.fails {
-				limit = 200 * time.Millisecond
+				limit = 2 * time.Second
 			}
 			status, body, err := ask(t, b, limit)
 			if status != c.status || body != c.body || (err != nil) != c.fails {
 				t.Errorf("status %d, body %.50q, error %v; want status %d, body %.50q, failure %v", status, body, err, c.status, c.body, c.fails)
 			}
 			taken := b.Taken()
+			for id, n := range taken {
+				if n != 1 {
+					t.Errorf("event %s was taken %d times by one request", id, n)
+				}
+			}
 			if _, unconfirmed := b.Counts(); len(taken) != c.taken || unconfirmed != c.unconfirmed {
 				t.Errorf("%d events taken, %d of them unconfirmed; want %d and %d", len(taken), unconfirmed, c.taken, c.unconfirmed)
 			}
