@@ -250,3 +250,23 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 		}
 	}
 }
+
+// TestResponseHeaderIsBounded lets a backend answer with more header than anybody needs: it costs
+// one attempt, not the memory.
+func TestResponseHeaderIsBounded(t *testing.T) {
+	for name, c := range map[string]struct{ lines, delivered int }{"much": {60, 1}, "too much": {200, 0}} {
+		t.Run(name, func(t *testing.T) {
+			url, bodies := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+				for i := range c.lines {
+					w.Header().Set(fmt.Sprintf("X-Line-%d", i), strings.Repeat("x", 1000))
+				}
+			})
+			r := start(t, pipeline.Config{Sinks: []pipeline.SinkConfig{{Name: "s", Sink: httpSink(url), Delivery: pipeline.Delivery{MaxAge: 100 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Breaker: pipeline.Breaker{Failures: 100}}}}})
+			r.emit(event("e"))
+			r.drain(20 * time.Second)
+			if row := r.row("s"); row.Delivered != int64(c.delivered) || len(bodies()) == 0 {
+				t.Errorf("%+v after %d requests", row, len(bodies()))
+			}
+		})
+	}
+}
