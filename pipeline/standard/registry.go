@@ -13,6 +13,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/plausible"
 	"github.com/sidetrack-go/sidetrack/sinks/posthog"
 	"github.com/sidetrack-go/sidetrack/sinks/segment"
+	"github.com/sidetrack-go/sidetrack/sinks/snowplow"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	uasink "github.com/sidetrack-go/sidetrack/sinks/ua"
 	"github.com/sidetrack-go/sidetrack/sinks/webhook"
@@ -51,6 +52,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
+	sidetrack.AddSink(r, "snowplow", snowplow.Defaults, snowplow.New)
 	sidetrack.AddSink(r, "generic", nil, generic.New)
 	sidetrack.AddSink(r, "webhook", webhook.Defaults, webhook.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
