@@ -12,9 +12,10 @@ import (
 // become labels of the ledger and of metrics.
 type Reason string
 
-// Reasons the engine itself gives.
+// Reasons the engine itself gives, and those that several components share.
 const (
 	ReasonConsent     Reason = "consent"     // a needed purpose is not granted
+	ReasonOptOut      Reason = "opt_out"     // the visitor asked not to be counted
 	ReasonNoSink      Reason = "no_sink"     // no configured sink takes events of this site
 	ReasonSite        Reason = "site"        // filtered: not this sink's site
 	ReasonWhen        Reason = "when"        // filtered: the sink's condition does not hold

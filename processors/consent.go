@@ -2,9 +2,11 @@ package processors
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/consent"
+	"github.com/sidetrack-go/sidetrack/internal/match"
 )
 
 // ConsentConfig is the configuration of the consent processor. The fields are those of
@@ -15,8 +17,9 @@ type ConsentConfig = consent.Config
 func ConsentDefaults() ConsentConfig { return consent.Defaults() }
 
 // NewConsent makes the processor that resolves the state of consent: from the event itself, the cookies
-// of consent tools, Sec-GPC and DNT, of which the strictest counts. It never drops: each
-// sink is gated by the purposes it needs. Intake only.
+// of consent tools, Sec-GPC and DNT, of which the strictest counts. It drops only what comes from
+// visitors who opted out of being counted at all, by the cookie of the middleware's endpoint: everybody else's
+// events are for each sink's gate, by the purposes it needs. Intake only.
 func NewConsent(cfg ConsentConfig) (sidetrack.Processor, error) {
 	r, err := consent.New(cfg)
 	if err != nil {
@@ -28,6 +31,9 @@ func NewConsent(cfg ConsentConfig) (sidetrack.Processor, error) {
 type resolve struct{ resolver *consent.Resolver }
 
 func (p *resolve) Process(_ context.Context, e *sidetrack.Event) error {
+	if slices.ContainsFunc(e.Origin().CookieValues(match.OptOutCookie), func(v string) bool { return v != "" }) {
+		return sidetrack.Drop(sidetrack.ReasonOptOut)
+	}
 	e.Consent = p.resolver.Resolve(e.Origin(), e.Consent)
 	return nil
 }

@@ -120,6 +120,22 @@ func TestConsent(t *testing.T) {
 	}
 }
 
+func TestOptedOutVisitorsAreNotCounted(t *testing.T) {
+	p := must[sidetrack.Processor](t)(NewConsent(ConsentDefaults()))
+	for line, want := range map[string]sidetrack.Reason{
+		"Cookie: sidetrack_optout=1":                         sidetrack.ReasonOptOut,
+		"Cookie: a=b; sidetrack_optout=; sidetrack_optout=1": sidetrack.ReasonOptOut,
+		"Cookie: sidetrack_optout=":                          "",
+		"Cookie: not_sidetrack_optout=1":                     "",
+	} {
+		e := request("203.0.113.7", line)
+		e.Consent = sidetrack.GrantAll("test")
+		if reason, _ := sidetrack.DropReason(p.Process(t.Context(), e)); reason != want {
+			t.Errorf("%s: dropped for %q, want %q", line, reason, want)
+		}
+	}
+}
+
 func TestExclude(t *testing.T) {
 	drop := must[sidetrack.Processor](t)(NewExclude(ExcludeConfig{Matcher: match.Matcher{IPRanges: []string{"192.0.2.0/24"}}}))
 	if reason, _ := sidetrack.DropReason(drop.Process(t.Context(), request("192.0.2.1"))); reason != ReasonExcluded {

@@ -31,12 +31,11 @@ type Rules struct {
 	IgnorePanics bool
 }
 
-// Reasons for which the middleware leaves requests out. They are counted when the queue can
+// Reasons for which the middleware leaves requests out, beside sidetrack.ReasonOptOut. They are counted when the queue can
 // count, once for each request that would have been looked at.
 const (
 	ReasonExcluded sidetrack.Reason = "excluded"  // a path of WithExclude, or WithSkip
 	ReasonOwnVisit sidetrack.Reason = "own_visit" // a browser of the site's own people
-	ReasonOptOut   sidetrack.Reason = "opt_out"   // the visitor asked not to be counted
 	ReasonAhead    sidetrack.Reason = "prefetch"  // an event of a handler that serves a page before anybody sees it
 )
 
@@ -198,7 +197,7 @@ func (m *middleware) leaveOut(r *http.Request) sidetrack.Reason {
 			return ReasonOwnVisit
 		}
 		if hasCookie(line, match.OptOutCookie) {
-			return ReasonOptOut
+			return sidetrack.ReasonOptOut
 		}
 	}
 	return ""

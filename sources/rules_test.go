@@ -195,7 +195,7 @@ func TestLeftOutIsCounted(t *testing.T) {
 	send("/", "sidetrack_own=1", "")
 	send("/", "sidetrack_optout=1", "")
 	send("/", "sidetrack_optout=1", "empty")
-	want := map[sidetrack.Reason]int{ReasonExcluded: 1, ReasonOwnVisit: 1, ReasonOptOut: 1}
+	want := map[sidetrack.Reason]int{ReasonExcluded: 1, ReasonOwnVisit: 1, sidetrack.ReasonOptOut: 1}
 	if fmt.Sprint(f.counts) != fmt.Sprint(want) || len(f.all()) != 0 {
 		t.Errorf("counted %v and %d events, want %v", f.counts, len(f.all()), want)
 	}
