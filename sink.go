@@ -139,9 +139,9 @@ type SinkSpec struct {
 	Preview     func(Unit) ([]byte, error) // what a Writer would write, for explain; nil: the events as JSON
 	Close       func() error               // called once, after the last Write
 
-	// Erase deletes what was delivered of the events that match, for a sink that can, and returns how many. It may run
+	// Erase deletes what was delivered of the events of a person, for a sink that can, and returns how many. It may run
 	// beside Write. nil: what was delivered is out of reach.
-	Erase func(ctx context.Context, match func(*Event) bool) (int64, error)
+	Erase func(ctx context.Context, p Person) (int64, error)
 }
 
 // Sink delivers events to one backend. It is made by HTTPSink or WriterSink and
@@ -211,6 +211,17 @@ func Preview(f func(Unit) ([]byte, error)) SinkOption { return func(s *SinkSpec)
 func Close(f func() error) SinkOption { return func(s *SinkSpec) { s.Close = f } }
 
 // Erase sets what deletes delivered events, for a backend that is the owner's own.
-func Erase(f func(ctx context.Context, match func(*Event) bool) (int64, error)) SinkOption {
+func Erase(f func(ctx context.Context, p Person) (int64, error)) SinkOption {
 	return func(s *SinkSpec) { s.Erase = f }
+}
+
+// Person names a visitor by the ids that events carry. An empty id names nobody.
+type Person struct {
+	ClientID string `json:"client_id,omitempty"`
+	UserID   string `json:"user_id,omitempty"`
+}
+
+// Is reports whether e has one of the ids.
+func (p Person) Is(e *Event) bool {
+	return p.ClientID != "" && e.Visitor.ClientID == p.ClientID || p.UserID != "" && e.Visitor.UserID == p.UserID
 }

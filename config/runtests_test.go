@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sidetrack-go/sidetrack/pipeline"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 const tested = `
@@ -33,7 +33,7 @@ tests:
 
 func run(t *testing.T, tests string) []TestResult {
 	t.Helper()
-	c, err := Parse("x", []byte(tested+tests), standard.Registry(), nil)
+	c, err := Parse("x", []byte(tested+tests), full.Registry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,22 +17,13 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 )
 
-// Person names a visitor by the ids that events carry. An empty id names nobody.
-type Person struct {
-	ClientID string `json:"client_id,omitempty"`
-	UserID   string `json:"user_id,omitempty"`
-}
+// Person is sidetrack.Person.
+type Person = sidetrack.Person
 
-func (p Person) is(e *sidetrack.Event) bool {
-	return p.ClientID != "" && e.Visitor.ClientID == p.ClientID || p.UserID != "" && e.Visitor.UserID == p.UserID
-}
-
-// within reports whether a text that is no event holds one of the ids.
-func (p Person) within(text string) bool {
+// within reports whether a text that is no event holds one of the person's ids.
+func within(p Person, text string) bool {
 	return p.ClientID != "" && strings.Contains(text, p.ClientID) || p.UserID != "" && strings.Contains(text, p.UserID)
 }
-
-func (p Person) empty() bool { return p == (Person{}) }
 
 // suppressions is who no sink may get events of. It holds keyed hashes, on a topic of the bus whose
 // age limit is as long as an event may wait anywhere; then nothing is left that would have to be withheld.
@@ -218,7 +209,7 @@ type ForgottenSink struct {
 // has been given is there. Stored events that wait stay on the bus, withheld, until their sinks have
 // come to them. An error says that not everything was done; repeating it is safe.
 func (p *Pipeline) Forget(ctx context.Context, person Person) (Forgotten, error) {
-	if person.empty() {
+	if person == (Person{}) {
 		return Forgotten{}, errors.New("pipeline: forget: nobody is named")
 	}
 	out := Forgotten{Until: time.Now().Add(p.suppressionLife()).UTC()}
@@ -235,7 +226,7 @@ func (p *Pipeline) Forget(ctx context.Context, person Person) (Forgotten, error)
 		row := ForgottenSink{Sink: s.name}
 		// Files of a sink that another process runs are that process's.
 		if s.spec.Erase != nil && (p.running.Load() || p.cfg.Bus.Exclusive()) {
-			n, err := s.spec.Erase(ctx, person.is)
+			n, err := s.spec.Erase(ctx, person)
 			row.Erased, row.Reached = n, err == nil
 			if err != nil {
 				row.Error = s.redact(err).Error()
@@ -253,7 +244,7 @@ func (p *Pipeline) eraseDead(ctx context.Context, person Person, out *Forgotten)
 			return err
 		}
 		if l.Raw != "" {
-			if !person.within(l.Raw) {
+			if !within(person, l.Raw) {
 				continue
 			}
 			out.DeadLetters++
@@ -264,7 +255,7 @@ func (p *Pipeline) eraseDead(ctx context.Context, person Person, out *Forgotten)
 		}
 		var rest []json.RawMessage
 		for _, line := range l.Events {
-			if e, err := sidetrack.ParseEvent(string(line)); err != nil && !person.within(string(line)) || err == nil && !person.is(e) {
+			if e, err := sidetrack.ParseEvent(string(line)); err != nil && !within(person, string(line)) || err == nil && !person.Is(e) {
 				rest = append(rest, line)
 			}
 		}

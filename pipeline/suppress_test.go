@@ -30,9 +30,9 @@ func TestForgettingReachesWhatWaits(t *testing.T) {
 		cfg := pipeline.Config{Sinks: []pipeline.SinkConfig{
 			{Name: "down", Sink: sidetrack.WriterSink(down, sidetrack.MaxEvents(3))},
 			sinkOf("rejects", newRefuser().backend),
-			{Name: "own", Sink: sidetrack.WriterSink(newBackend(nil), sidetrack.Erase(func(_ context.Context, match func(*sidetrack.Event) bool) (int64, error) {
+			{Name: "own", Sink: sidetrack.WriterSink(newBackend(nil), sidetrack.Erase(func(_ context.Context, person sidetrack.Person) (int64, error) {
 				for _, e := range []*sidetrack.Event{of("them", "", "a"), of("other", "", "b"), of("", "u1", "c"), of("other", "u1", "d")} {
-					if match(e) {
+					if person.Is(e) {
 						erased = append(erased, e.Name)
 					}
 				}

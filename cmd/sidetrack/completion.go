@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 type completionCommand struct {
@@ -194,12 +194,12 @@ func (c *completer) values(v *kong.Value) []string {
 		return []string{filesFollow}
 	case "components":
 		var out []string
-		for _, x := range config.Components(standard.Registry(), config.BuiltinComments()) {
+		for _, x := range config.Components(full.Registry(), config.BuiltinComments()) {
 			out = append(out, x.Name+"\t"+x.Kind+": "+x.Summary)
 		}
 		return out
 	case "sinks":
-		cfg, err := config.Load(c.config, standard.Registry(), config.WithLogger(slog.New(slog.DiscardHandler)))
+		cfg, err := config.Load(c.config, full.Registry(), config.WithLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			return nil
 		}

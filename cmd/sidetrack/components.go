@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 type componentsCommand struct {
@@ -29,7 +29,7 @@ func (componentsCommand) Help() string {
 
 // Run implements the command.
 func (c *componentsCommand) Run(a *app) error {
-	all := config.Components(standard.Registry(), config.BuiltinComments())
+	all := config.Components(full.Registry(), config.BuiltinComments())
 	var chosen []config.Component
 	for _, x := range all {
 		if (c.Kind == "all" || c.Kind == x.Kind) && (len(c.Names) == 0 || slices.Contains(c.Names, x.Name)) {

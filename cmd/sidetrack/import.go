@@ -18,7 +18,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/bus/memory"
 	"github.com/sidetrack-go/sidetrack/config"
 	"github.com/sidetrack-go/sidetrack/pipeline"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 	"github.com/sidetrack-go/sidetrack/sources"
 )
 
@@ -89,7 +89,7 @@ func (c *importCommand) Run(a *app) error {
 }
 
 func (c *importCommand) compose(log *slog.Logger) (*config.Config, error) {
-	reg := standard.Registry()
+	reg := full.Registry()
 	if c.Config != "" {
 		if c.Out != "" {
 			return nil, usageError{errors.New("--out goes without --config: give the configuration a file sink")}

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 // configFlag names the configuration file.
@@ -17,7 +17,7 @@ type configFlag struct {
 
 // load is the one way by which every command reads a configuration.
 func (c configFlag) load(a *app, log *slog.Logger) (*config.Config, error) {
-	cfg, err := config.Load(c.Config, standard.Registry(), config.WithLogger(log))
+	cfg, err := config.Load(c.Config, full.Registry(), config.WithLogger(log))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usageError{fmt.Errorf("there is no %s: name a file with --config, write one with \"sidetrack init\", or try \"sidetrack demo\", which needs none", c.Config)}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 type schemaCommand struct{}
@@ -17,7 +17,7 @@ complete and check YAML. It is made of the types that files are read into. "side
 
 // Run implements the command.
 func (schemaCommand) Run(a *app) error {
-	data, err := config.Schema(standard.Registry(), config.BuiltinComments())
+	data, err := config.Schema(full.Registry(), config.BuiltinComments())
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack/config"
 	"github.com/sidetrack-go/sidetrack/pipeline"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 // The example of the README: what `sidetrack explain` shows of a purchase is what arrives at the backend when
@@ -109,7 +109,7 @@ func TestFirstConfiguration(t *testing.T) {
 		t.Fatal("the comments are not what this test takes out")
 	}
 	for name, text := range map[string]string{"as it is": string(firstConfig), "with its comments": all} {
-		cfg, err := config.Parse("init.yaml", []byte(text), standard.Registry(), func(name string) (string, bool) { return "classified", name == "GA4_API_SECRET" })
+		cfg, err := config.Parse("init.yaml", []byte(text), full.Registry(), func(name string) (string, bool) { return "classified", name == "GA4_API_SECRET" })
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

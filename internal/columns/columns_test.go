@@ -144,7 +144,19 @@ func TestARowReadsBackIntoAnEqualEvent(t *testing.T) {
 		if err := fresh.Set(&e); err != nil || !reflect.DeepEqual(fresh.Values, reused.Values) {
 			t.Fatalf("the row depends on what it held before: %v\n%v\n%v", err, fresh.Values, reused.Values)
 		}
-		for _, r := range []*Row{&reused, rewritten(&reused, false), rewritten(&reused, true)} {
+		lacking := Row{Without: make([]bool, len(layout))}
+		for i := range layout[:len(layout)-1] {
+			lacking.Without[i] = rapid.Bool().Draw(t, "without")
+		}
+		if err := lacking.Set(&e); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range lacking.Values {
+			if lacking.Without[i] && v.Set {
+				t.Fatalf("a value for %s, which the table does not have", layout[i].Name)
+			}
+		}
+		for _, r := range []*Row{&reused, &lacking, rewritten(&reused, false), rewritten(&reused, true)} {
 			got, err := r.Event()
 			if err != nil {
 				t.Fatalf("%v\n%s\n%+v", err, asJSON(&e), r.Values)

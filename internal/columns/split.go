@@ -17,6 +17,9 @@ import (
 // not touched then, they belong to the event that they came from.
 type Row struct {
 	Values []Value
+	// Without says of columns, by position, that the table does not have them: what they would hold is
+	// kept in rest. nil: it has all.
+	Without []bool
 
 	buf, rest []byte
 }
@@ -50,7 +53,7 @@ func (r *Row) Set(e *sidetrack.Event) error {
 func (r *Row) split(object, group string) error {
 	columns := positions[group]
 	return members(object, func(key, value string) error {
-		if i, ok := columns[key]; ok && r.put(i, value) {
+		if i, ok := columns[key]; ok && !r.without(i) && r.put(i, value) {
 			return nil
 		}
 		path := under(group, key)
@@ -76,6 +79,11 @@ func (r *Row) split(object, group string) error {
 		r.rest = append(r.rest, '}')
 		return nil
 	})
+}
+
+// without reports whether the table lacks the column at i, or the nanoseconds of a time there.
+func (r *Row) without(i int) bool {
+	return r.Without != nil && (r.Without[i] || layout[i].Kind == Time && r.Without[i+1])
 }
 
 // put reads a value into the column at i. It reports whether it fits.

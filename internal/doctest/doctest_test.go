@@ -25,7 +25,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 var update = flag.Bool("update", false, "write what the commands of console blocks print into the documents")
@@ -97,7 +97,7 @@ func TestEveryProcessorIsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range standard.Registry().Processors() {
+	for _, f := range full.Registry().Processors() {
 		if !strings.Contains(string(text), "\n## `"+f.Name+"`") {
 			t.Errorf("docs/processors.md has no section about %s", f.Name)
 		}
@@ -126,7 +126,7 @@ func TestExampleConfigurations(t *testing.T) {
 // schema compiles the JSON Schema of the standard registry.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	data, err := config.Schema(standard.Registry(), config.BuiltinComments())
+	data, err := config.Schema(full.Registry(), config.BuiltinComments())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func environment(name string) (string, bool) {
 func configuration(t *testing.T, doc, source string, schema *jsonschema.Schema) {
 	t.Helper()
 	data := strings.ReplaceAll(source, "path: data/", "path: "+t.TempDir()+"/")
-	cfg, err := config.Parse(filepath.Base(doc), []byte(data), standard.Registry(), environment)
+	cfg, err := config.Parse(filepath.Base(doc), []byte(data), full.Registry(), environment)
 	if err != nil {
 		t.Errorf("%s: %v", doc, err)
 		return

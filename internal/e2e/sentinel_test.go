@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 // The sentinels are documentation addresses; every spelling of them is searched for.
@@ -63,7 +63,7 @@ func TestSentinelAddress(t *testing.T) {
 
 	dir, addr, direct := t.TempDir(), freeAddr(t), freeAddr(t)
 	decoders := "{"
-	for _, d := range standard.Registry().Decoders() {
+	for _, d := range full.Registry().Decoders() {
 		if wire[d.Name] == nil {
 			t.Errorf("decoder %s: this test knows no request for it: add one", d.Name)
 		}

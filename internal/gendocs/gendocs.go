@@ -18,7 +18,7 @@ import (
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 // Root finds the directory of the module from the current one.
@@ -41,7 +41,7 @@ func Root() (string, error) {
 
 // Generate returns the generated files by their path below the module's directory.
 func Generate(root string) (map[string][]byte, error) {
-	reg := standard.Registry()
+	reg := full.Registry()
 	comments, err := collect(root, config.Types(reg))
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sidetrack-go/sidetrack/config"
-	"github.com/sidetrack-go/sidetrack/pipeline/standard"
+	"github.com/sidetrack-go/sidetrack/pipeline/standard/full"
 )
 
 func TestGeneratedFilesAreFresh(t *testing.T) {
@@ -34,7 +34,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg := standard.Registry()
+	reg := full.Registry()
 	comments, err := collect(root, config.Types(reg))
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,6 +29,12 @@ type rule struct {
 	linkless []string // module paths that must not be linked at all, directly or not
 }
 
+// drivers of databases: only who chooses their sinks links them.
+var drivers = []string{"github.com/jackc/"}
+
+// testOnly is what no program links.
+var testOnly = []string{"github.com/santhosh-tekuri/", "github.com/google/go-cmp", "pgregory.net/"}
+
 var heavy = []string{"github.com/ThreeDotsLabs/", "github.com/nats-io/", "github.com/sony/gobreaker", "github.com/goccy/go-yaml", "github.com/alecthomas/kong"}
 
 // The first rule whose path matches counts.
@@ -45,7 +52,8 @@ var rules = []rule{
 	{paths: []string{"internal/sinkrun"}, own: []string{".", "bus/...", "pipeline", "internal/..."}},                                  // an engine for the tests of sinks
 	{paths: []string{"internal/gendocs/..."}, own: []string{".", "..."}, foreign: []string{"*"}},                                      // reads the whole registry
 	{paths: []string{"internal/..."}, own: []string{".", "internal/..."}, foreign: []string{"*"}, linkless: heavy[:3]},
-	{paths: []string{"pipeline/standard", "config", "cmd/...", "examples/...", "metrics"}, own: []string{".", "..."}, foreign: []string{"*"}, linkless: []string{"github.com/santhosh-tekuri/", "github.com/google/go-cmp", "pgregory.net/"}},
+	{paths: []string{"pipeline/standard", "config", "examples/...", "metrics"}, own: []string{".", "..."}, foreign: []string{"*"}, linkless: slices.Concat(testOnly, drivers)},
+	{paths: []string{"pipeline/standard/full", "cmd/..."}, own: []string{".", "..."}, foreign: []string{"*"}, linkless: testOnly},
 }
 
 func matches(patterns []string, path string) bool {
@@ -89,10 +97,14 @@ func TestImports(t *testing.T) {
 		packages = append(packages, p)
 	}
 	checked := 0
+	chosen := map[string]bool{} // drivers that full links
 	for _, p := range packages {
 		path, ok := own(p.ImportPath)
 		if !ok {
 			continue
+		}
+		for _, d := range drivers {
+			chosen[d] = chosen[d] || path == "pipeline/standard/full" && slices.ContainsFunc(p.Deps, func(dep string) bool { return strings.HasPrefix(dep, d) })
 		}
 		found := false
 		for _, r := range rules {
@@ -108,6 +120,11 @@ func TestImports(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: no rule says what this package may import: add one", path)
+		}
+	}
+	for d, links := range chosen {
+		if !links {
+			t.Errorf("pipeline/standard/full does not link %s: the rule about it says nothing", d)
 		}
 	}
 	if checked < 5 {

@@ -16,9 +16,9 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 )
 
-// erase rewrites the current file and the rotated ones without the events that match. Each file is
+// erase rewrites the current file and the rotated ones without the events of the person. Each file is
 // replaced as a whole; one without such events is left alone. Lines that are no events stay.
-func (w *writer) erase(ctx context.Context, match func(*sidetrack.Event) bool) (erased int64, err error) {
+func (w *writer) erase(ctx context.Context, p sidetrack.Person) (erased int64, err error) {
 	w.archive.Lock() // no compression meanwhile
 	defer w.archive.Unlock()
 	w.mu.Lock()
@@ -31,7 +31,7 @@ func (w *writer) erase(ctx context.Context, match func(*sidetrack.Event) bool) (
 		}
 	}
 	for _, name := range append(w.rotated(), w.cfg.Path) {
-		n, err := eraseIn(ctx, name, match)
+		n, err := eraseIn(ctx, name, p)
 		erased += n
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return erased, fmt.Errorf("file: erase in %s: %w", name, err)
@@ -41,7 +41,7 @@ func (w *writer) erase(ctx context.Context, match func(*sidetrack.Event) bool) (
 }
 
 // eraseIn rewrites one file, and reports how many events went.
-func eraseIn(ctx context.Context, name string, match func(*sidetrack.Event) bool) (erased int64, err error) {
+func eraseIn(ctx context.Context, name string, p sidetrack.Person) (erased int64, err error) {
 	in, err := os.Open(name)
 	if err != nil {
 		return 0, err
@@ -75,7 +75,7 @@ func eraseIn(ctx context.Context, name string, match func(*sidetrack.Event) bool
 		}
 		line, readErr := lines.ReadString('\n')
 		if line != "" {
-			if e, perr := sidetrack.ParseEvent(strings.TrimSuffix(line, "\n")); perr == nil && match(e) {
+			if e, perr := sidetrack.ParseEvent(strings.TrimSuffix(line, "\n")); perr == nil && p.Is(e) {
 				erased++
 			} else if _, err := buffered.WriteString(line); err != nil {
 				return 0, err

@@ -249,7 +249,7 @@ func TestErasesFromTheCurrentFileAndTheRotatedOnes(t *testing.T) {
 				t.Fatal(err)
 			}
 			erase := func() int64 {
-				n, err := spec.Erase(t.Context(), func(e *sidetrack.Event) bool { return e.Visitor.ClientID == "me" })
+				n, err := spec.Erase(t.Context(), sidetrack.Person{ClientID: "me"})
 				if err != nil {
 					t.Fatal(err)
 				}

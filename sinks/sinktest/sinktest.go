@@ -442,27 +442,33 @@ func (s *suite) writer(t *testing.T) {
 	}
 }
 
-// erase checks that a sink that says it can erase does so, and leaves others alone.
+// erase checks that a sink that says it can erase does so, and tells the person from others.
 func (s *suite) erase(t *testing.T, spec sidetrack.SinkSpec) {
 	t.Helper()
-	const person = "sinktest-erase"
-	mine := s.samples[0].Clone()
-	mine.ID, mine.Visitor.ClientID = uuid.NewSHA1(uuid.NameSpaceOID, []byte(person)), person
-	if err := spec.Writer.Write(t.Context(), unit(mine)); err != nil {
-		t.Fatalf("a sample cannot be written: %v", err)
+	const person, other = "sinktest-erase", "sinktest-other"
+	var events []*sidetrack.Event
+	for i, id := range []string{person, other, "", ""} {
+		e := s.samples[0].Clone()
+		e.ID, e.Visitor.ClientID = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, person, i)), id
+		e.Visitor.UserID = []string{"", "", person, other}[i]
+		events = append(events, e)
 	}
-	others := 0
-	match := func(e *sidetrack.Event) bool {
-		if e.Visitor.ClientID != person {
-			others++
+	for chunk := range slices.Chunk(events, spec.MaxEvents) {
+		if err := spec.Writer.Write(t.Context(), unit(chunk...)); err != nil {
+			t.Fatalf("a sample cannot be written: %v", err)
 		}
-		return e.Visitor.ClientID == person
 	}
-	if n, err := spec.Erase(t.Context(), match); err != nil || n != 1 {
-		t.Errorf("erased %d of one event: %v", n, err)
-	}
-	before := others
-	if n, err := spec.Erase(t.Context(), match); err != nil || n != 0 || others != 2*before {
-		t.Errorf("erasing again: %d events, %v; %d of the others are left of %d", n, err, others-before, before)
+	for _, step := range []struct {
+		who  sidetrack.Person
+		want int64
+	}{
+		{sidetrack.Person{ClientID: other + "'"}, 0}, {sidetrack.Person{}, 0},
+		{sidetrack.Person{ClientID: person}, 1}, {sidetrack.Person{ClientID: person}, 0}, // by the client id alone
+		{sidetrack.Person{ClientID: other, UserID: person}, 2},
+		{sidetrack.Person{UserID: other}, 1},
+	} {
+		if n, err := spec.Erase(t.Context(), step.who); err != nil || n != step.want {
+			t.Errorf("erased %d events of %+v, want %d: %v", n, step.who, step.want, err)
+		}
 	}
 }
