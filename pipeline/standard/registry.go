@@ -16,6 +16,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/snowplow"
 	"github.com/sidetrack-go/sidetrack/sinks/stdout"
 	uasink "github.com/sidetrack-go/sidetrack/sinks/ua"
+	"github.com/sidetrack-go/sidetrack/sinks/umami"
 	"github.com/sidetrack-go/sidetrack/sinks/webhook"
 	"github.com/sidetrack-go/sidetrack/sources"
 	"github.com/sidetrack-go/sidetrack/sources/wire/gtag"
@@ -53,6 +54,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
 	sidetrack.AddSink(r, "snowplow", snowplow.Defaults, snowplow.New)
+	sidetrack.AddSink(r, "umami", nil, umami.New)
 	sidetrack.AddSink(r, "generic", nil, generic.New)
 	sidetrack.AddSink(r, "webhook", webhook.Defaults, webhook.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)

@@ -28,7 +28,10 @@ func TestHostile(t *testing.T) {
 				e.Name, e.App.Version, e.Device.Language = as, e.Page.Title, e.Page.Title
 				e.Visitor.SessionID, e.Visitor.SessionNumber = e.Page.Title, math.MaxInt64
 				e.UserProperties = e.Params
-				if c := e.Ecommerce; c != nil {
+				if e.Ecommerce == nil {
+					e.Ecommerce = &sidetrack.Ecommerce{Value: 1}
+				}
+				if c := e.Ecommerce; as != "page_view" {
 					c.TransactionID, c.Currency, c.HasValue = "T", "EUR", true
 					c.Items = append(c.Items, sidetrack.Item{ID: e.Page.Title, Name: "N", Price: math.MaxInt64, Quantity: math.Inf(1), Discount: math.MinInt64}, sidetrack.Item{ID: e.Page.Title, Price: 1}, sidetrack.Item{ID: "ok", Price: 1, Quantity: 1e9, Discount: math.MaxInt64})
 				}
