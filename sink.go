@@ -138,6 +138,9 @@ type SinkSpec struct {
 	Secrets     []Secret                   // masked in everything the engine prints about the sink
 	Preview     func(Unit) ([]byte, error) // what a Writer would write, for explain; nil: the events as JSON
 	Close       func() error               // called once, after the last Write
+	Tokens      TokenSource                // for Generator: authorizes each request; nil: the Generator does
+	Accepts     []Encoding                 // for Generator: encodings in which the backend takes bodies
+	Compress    Encoding                   // of them, the one that is used unless the configuration says otherwise; empty: none
 
 	// Erase deletes what was delivered of the events of a person, for a sink that can, and returns how many. It may run
 	// beside Write. nil: what was delivered is out of reach.

@@ -266,9 +266,23 @@ func (b *builder) sinks(root, n *node) {
 			if len(sc.Responses) > 0 && sc.Sink.Spec().Generator == nil {
 				b.at(n.get("responses"), join(path, "responses"), typ+" writes and gets no answers", "remove it")
 			}
+			b.compression(n.find("delivery.compression"), join(path, "delivery.compression"), typ, sc)
 			b.config.Pipeline.Sinks = append(b.config.Pipeline.Sinks, sc)
 		}
 	})
+}
+
+// compression rejects an encoding that is not known to be understood.
+func (b *builder) compression(n *node, path, typ string, sc pipeline.SinkConfig) {
+	accepts := sc.Sink.Spec().Accepts
+	if e := sc.Delivery.Compression; e != sidetrack.Gzip && e != sidetrack.Zstd || slices.Contains(accepts, e) {
+		return
+	}
+	if len(accepts) == 0 {
+		b.at(n, path, typ+" is not known to take compressed requests", "remove it")
+		return
+	}
+	b.at(n, path, typ+" is not known to take "+string(sc.Delivery.Compression), fmt.Sprintf("use %v", accepts))
 }
 
 func (b *builder) knownSites(sites []string, n *node, path string) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/size"
+	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -203,7 +204,7 @@ func TestParse(t *testing.T) {
 		t.Error(diff)
 	}
 	d := ga.Delivery
-	if d.Concurrency != 8 || d.Timeout != 5*time.Second || d.MaxAge != 36*time.Hour || d.MaxBacklogBytes != 1e9 || d.MaxBacklogEvents != 2e6 || !d.KeepExpired || d.Window.Messages != 100 || d.Window.Bytes != 1<<20 ||
+	if d.Concurrency != 8 || d.Timeout != 5*time.Second || d.MaxAge != 36*time.Hour || d.MaxBacklogBytes != 1e9 || d.MaxBacklogEvents != 2e6 || !d.KeepExpired || d.Rate != (pipeline.Rate{PerSecond: 50, Burst: 10, Events: true}) || d.Compression != sidetrack.Uncompressed || d.Window.Messages != 100 || d.Window.Bytes != 1<<20 ||
 		d.Breaker.Failures != 3 || d.Breaker.Pause != time.Minute || d.MinBackoff != 2*time.Second || d.MaxBackoff != 30*time.Second || d.Isolate != 2*time.Minute {
 		t.Errorf("delivery: %+v", d)
 	}
@@ -238,7 +239,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("tests: %+v", c.Tests)
 	}
 	if diff := cmp.Diff([]Expectation{
-		{Position: Position{66, 22}, Column: "accepted"}, {Position: Position{66, 36}, Sink: "ga", Column: "withheld", Reason: "consent"}, {Position: Position{66, 66}, Sink: "archive", Column: "delivered"},
+		{Position: Position{69, 22}, Column: "accepted"}, {Position: Position{69, 36}, Sink: "ga", Column: "withheld", Reason: "consent"}, {Position: Position{69, 66}, Sink: "archive", Column: "delivered"},
 	}, c.Tests[0].Expect); diff != "" {
 		t.Error(diff)
 	}

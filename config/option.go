@@ -114,6 +114,8 @@ func kindOf(t reflect.Type) string {
 		return "size"
 	case reflect.TypeFor[Share]():
 		return "share"
+	case reflect.TypeFor[Rate]():
+		return "rate"
 	case mountsType:
 		return "decoders"
 	}

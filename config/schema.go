@@ -101,6 +101,8 @@ func (s *schemas) value(o option, t reflect.Type, bus bool) object {
 		return object{"anyOf": []object{text(`^[0-9]*\.?[0-9]+ *([kKmMgGtT][iI]?)?[bB]?$`), {"type": "number", "minimum": 0}}}
 	case reflect.TypeFor[Share]():
 		return object{"anyOf": []object{text(`^[0-9]*\.?[0-9]+ *%?$`), {"type": "number", "exclusiveMinimum": 0, "maximum": 1}}}
+	case reflect.TypeFor[Rate]():
+		return text(`^[0-9]*\.?[0-9]+ *(events)? */ *[smh]$`)
 	case mountsType:
 		return s.mounts()
 	}

@@ -88,6 +88,12 @@ func (r Response) rule() sidetrack.ResponseRule {
 type Delivery struct {
 	// Concurrency is how many requests are in flight. Default: 32, for writers 1.
 	Concurrency int `yaml:"concurrency"`
+	// Rate is how many requests a second, minute or hour are sent: 100/s, 3000/m; or how many events: 2000 events/s. Others wait. Default: no bound.
+	Rate Rate `yaml:"rate"`
+	// Burst is how many of them may go at once after a pause. Default: as many as a second allows.
+	Burst int `yaml:"burst"`
+	// Compression of request bodies, for backends that take it: gzip, zstd or none. Default: the sink's, which is none for most.
+	Compression sidetrack.Encoding `yaml:"compression" enum:"gzip,zstd,none"`
 	// Timeout of one attempt. Default: 10s.
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxAge of an event since it was received. Older ones expire. Default: 72h.
@@ -130,6 +136,7 @@ type Breaker struct {
 func (d Delivery) Validate() error {
 	return errors.Join(
 		notNegative("concurrency", d.Concurrency),
+		d.checkBurst(),
 		notNegative("max_backlog", d.MaxBacklog),
 		notNegative("max_backlog_events", d.MaxBacklogEvents),
 		notNegative("window.messages", d.Window.Messages),
@@ -137,10 +144,19 @@ func (d Delivery) Validate() error {
 	)
 }
 
+func (d Delivery) checkBurst() error {
+	if d.Burst > 0 && d.Rate == (Rate{}) {
+		return &sidetrack.FieldError{Field: "burst", Problem: "needs a rate: write rate: 100/s"}
+	}
+	return notNegative("burst", d.Burst)
+}
+
 func (d Delivery) pipeline() pipeline.Delivery {
 	return pipeline.Delivery{
 		Concurrency: d.Concurrency,
 		Timeout:     d.Timeout,
+		Rate:        pipeline.Rate{PerSecond: d.Rate.PerSecond, Burst: d.Burst, Events: d.Rate.Events},
+		Compression: d.Compression,
 		MaxAge:      d.MaxAge,
 
 		MaxBacklogBytes:  int64(d.MaxBacklog),
@@ -188,6 +204,26 @@ type DeadLetters struct {
 	MaxAge time.Duration `yaml:"max_age"`
 	// MaxBytes of all dead letters. Default: 256MiB.
 	MaxBytes size.Bytes `yaml:"max_bytes"`
+}
+
+// Rate is how many requests or events go in a time, above 0, written as 100/s, 3000/m or 2000 events/s.
+type Rate struct {
+	PerSecond float64
+	Events    bool
+}
+
+// UnmarshalText reads 100/s, 3000/m, 10/h or 2000 events/s.
+func (r *Rate) UnmarshalText(text []byte) error {
+	problem := errors.New("is not a rate: write 100/s, 3000/m, 10/h or 2000 events/s")
+	count, unit, ok := strings.Cut(string(text), "/")
+	seconds, known := map[string]float64{"s": 1, "m": 60, "h": 3600}[strings.TrimSpace(unit)]
+	count, events := strings.CutSuffix(strings.TrimSpace(count), "events")
+	n, err := strconv.ParseFloat(strings.TrimSpace(count), 64)
+	if !ok || !known || err != nil || !(n > 0) || n > 1e9 {
+		return problem
+	}
+	*r = Rate{PerSecond: n / seconds, Events: events}
+	return nil
 }
 
 // Share is a part of the whole, above 0 and at most 1, written as 10% or 0.1.

@@ -1,16 +1,15 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,23 +72,13 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 		return
 	}
 	a.notes = made.Notes
-	req, err := build(ctx, made)
+	resp, err := s.exchange(ctx, made)
 	if err != nil {
 		a.err = err
 		return
 	}
-	resp, err := s.p.cfg.Client.Do(req)
-	if err != nil {
-		a.err = classifyTransport(err)
-		return
-	}
-	defer func() { _ = resp.Body.Close() }()
-	// A status alone says that it arrived. Whether a body that is not whole matters is for the classifier to say.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, sidetrack.MaxResponseBytes+1))
-	cut := err != nil || len(body) > sidetrack.MaxResponseBytes
-	body = body[:min(len(body), sidetrack.MaxResponseBytes)]
-	a.body = body
-	a.status, a.err = resp.StatusCode, s.classify(u, &sidetrack.Response{Status: resp.StatusCode, Header: resp.Header, Body: body, Cut: cut})
+	a.status, a.body = resp.Status, resp.Body
+	a.err = s.classify(u, resp)
 }
 
 func without(events []*sidetrack.Event, out map[int]error) []*sidetrack.Event {
@@ -160,26 +149,6 @@ func (s *sink) generate(u sidetrack.Unit) (req *sidetrack.Request, err error) {
 	return req, err
 }
 
-func build(ctx context.Context, req *sidetrack.Request) (*http.Request, error) {
-	hr, err := http.NewRequestWithContext(ctx, req.MethodOrPost(), req.URL, bytes.NewReader(req.Body))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnbuildable, err)
-	}
-	if hr.URL.Scheme != "http" && hr.URL.Scheme != "https" || hr.URL.Host == "" {
-		return nil, fmt.Errorf("%w: the address is not an absolute http or https URL", errUnbuildable)
-	}
-	for k, v := range req.Header {
-		hr.Header[http.CanonicalHeaderKey(k)] = v
-	}
-	if host := hr.Header.Get("Host"); host != "" {
-		hr.Host = host
-	}
-	if _, ok := hr.Header["User-Agent"]; !ok {
-		hr.Header.Set("User-Agent", userAgent)
-	}
-	return hr, nil
-}
-
 // redacted is an error whose text is safe to keep; class and identity stay.
 type redacted struct {
 	error
@@ -210,7 +179,7 @@ func (s *sink) redact(err error) error {
 const maxErrorText = 1000
 
 func (s *sink) mask(text string) string {
-	for _, secret := range s.spec.Secrets {
+	for _, secret := range slices.Concat(s.spec.Secrets, s.tokens.secrets()) {
 		v := secret.Reveal()
 		if v == "" {
 			continue

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
@@ -104,6 +105,11 @@ type Delivery struct {
 	KeepExpired bool
 	Window      bus.Window // messages held (bus.DefaultWindow)
 	Breaker     Breaker
+	// Rate bounds how fast the sink sends (no bound).
+	Rate Rate
+	// Compression is the encoding of request bodies (the sink's own choice, mostly none). It must be one that the sink
+	// accepts, or sidetrack.Uncompressed.
+	Compression sidetrack.Encoding
 	MinBackoff  time.Duration // first retry (1 s)
 	MaxBackoff  time.Duration // longest pause between retries (1 min)
 	Isolate     time.Duration // how long one unit may fail while others succeed before it leaves the window for the retry topic (1 min)
@@ -153,6 +159,15 @@ func (c *Config) complete() error {
 		}
 		if d := s.Delivery; d.MaxBacklogBytes < 0 || d.MaxBacklogEvents < 0 {
 			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: max_backlog must not be negative", s.Name))
+		}
+		if err := s.Delivery.Rate.check(); err != nil {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: %w", s.Name, err))
+		}
+		if e := s.Delivery.Compression; e != "" && e != sidetrack.Uncompressed && !slices.Contains(s.Sink.Spec().Accepts, e) {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: compression %q: the sink accepts %v", s.Name, e, s.Sink.Spec().Accepts))
+		}
+		if spec := s.Sink.Spec(); spec.Generator == nil && (spec.Tokens != nil || len(spec.Accepts) > 0) {
+			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: authorization and compression are for sinks that send requests: this one writes", s.Name))
 		}
 		if s.Sample < 0 || s.Sample > 1 {
 			errs = append(errs, fmt.Errorf("pipeline: config: sink %q: sample %v: use a share between 0 and 1", s.Name, s.Sample))
@@ -205,4 +220,16 @@ func (d *Delivery) complete(spec sidetrack.SinkSpec) {
 	d.MinBackoff = cmp.Or(d.MinBackoff, time.Second)
 	d.MaxBackoff = cmp.Or(d.MaxBackoff, time.Minute)
 	d.Isolate = cmp.Or(d.Isolate, time.Minute)
+	d.Rate.complete(spec)
+}
+
+// compression is the encoding that is used, empty for none.
+func (d *Delivery) compression(spec sidetrack.SinkSpec) sidetrack.Encoding {
+	switch d.Compression {
+	case "":
+		return spec.Compress
+	case sidetrack.Uncompressed:
+		return ""
+	}
+	return d.Compression
 }

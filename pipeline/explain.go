@@ -62,6 +62,9 @@ type Preview struct {
 	URL    string      `json:"url"`
 	Header http.Header `json:"header,omitempty"`
 	Body   string      `json:"body,omitempty"`
+
+	// Compressed says that Body, which is readable here, is sent in the encoding that Header names.
+	Compressed bool `json:"compressed,omitempty"`
 }
 
 // Explain takes e the way of a real event, alone in its unit, without storing or
@@ -171,6 +174,13 @@ func (s *sink) preview(view sidetrack.Unit, x *SinkExplanation) (err error) {
 		for _, v := range values {
 			pr.Header.Add(k, s.mask(v))
 		}
+	}
+	if s.tokens != nil {
+		pr.Header.Set("Authorization", bearer+" [secret]") // got when it is sent
+	}
+	if e := s.encoding(req); e != "" {
+		pr.Header.Set("Content-Encoding", string(e))
+		pr.Compressed = true
 	}
 	if pr.Header.Get("User-Agent") == "" {
 		pr.Header.Set("User-Agent", userAgent) // as build does

@@ -70,7 +70,10 @@ type SinkLedger struct {
 	Uncertain int64 `json:"uncertain,omitempty"`
 
 	PendingBytes int64  `json:"pending_bytes"` // about, on the bus
-	State        string `json:"state"`         // "ok", "breaker open", "throttled" or "misconfigured"
+	State        string `json:"state"`         // "ok", "rate limited", "breaker open", "throttled" or "misconfigured"
+
+	// RateWait is how long the sink has waited, since the start, because of its own rate alone.
+	RateWait time.Duration `json:"rate_wait,omitempty"`
 }
 
 // maxCells bounds the pairs of column and reason, should a component make up reasons from its input.
@@ -181,6 +184,10 @@ func (p *Pipeline) Ledger() Ledger {
 			row.Expired[sidetrack.ReasonMaxAge] += lost
 		}
 		row.State = s.condition.Load().(string)
+		if row.State == conditionOK && s.slowSince.Load() != 0 {
+			row.State = conditionRateLimited
+		}
+		row.RateWait = s.rateWait(time.Now())
 		row.Accepted = p.tally.sum(Accepted) - s.base + row.Carried
 		row.Pending = s.pending()
 		l.Sinks = append(l.Sinks, row)

@@ -3,7 +3,7 @@
 //
 // Follow one event through the files: intake.go (processors, limits), commit.go
 // (group commit to the bus), batches.go (decoding and shared processors), window.go
-// (one sink's loop), units.go (what shares a request), attempt.go (one delivery),
+// (one sink's loop), units.go (what shares a request), attempt.go and exchange.go (one delivery),
 // retry.go and dead.go (what did not arrive), ledger.go (where it ended).
 package pipeline
 
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack/bus"
+	"github.com/sidetrack-go/sidetrack/internal/compress"
 	"github.com/sidetrack-go/sidetrack/internal/sites"
 )
 
@@ -36,6 +37,8 @@ type Pipeline struct {
 	queue   *queue
 	batches *batches
 	sinks   []*sink
+
+	compressor compress.Compressor
 
 	evicted  atomic.Int64 // events in dead letters that made room
 	evicting evictLog

@@ -34,9 +34,12 @@ func (w *waiting) Pop() any {
 
 func (w *waiting) add(u *unit) { heap.Push(w, u) }
 
+// due reports whether a unit is ready.
+func (w waiting) due(now time.Time) bool { return len(w) > 0 && !w[0].due.After(now) }
+
 // ready takes the unit that has waited longest past its time; nil when none is due.
 func (w *waiting) ready(now time.Time) *unit {
-	if len(*w) == 0 || (*w)[0].due.After(now) {
+	if !w.due(now) {
 		return nil
 	}
 	return heap.Pop(w).(*unit)

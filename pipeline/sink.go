@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus"
@@ -41,6 +42,13 @@ type sink struct {
 	failing   atomic.Bool  // the last attempt that said anything of the backend failed
 	condition atomic.Value // of string, see SinkLedger.State
 
+	tokens      *tokens            // nil: the Generator authorizes
+	compression sidetrack.Encoding // of request bodies; empty: none
+	plain       atomic.Bool        // the backend has refused a compressed one
+	limiter     *rate.Limiter      // nil: no rate
+	slowed      atomic.Int64       // ns that the loop has waited for the rate
+	slowSince   atomic.Int64       // in ns of the wall clock, since when it does; 0: it does not
+
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	opened  time.Time // when the breaker opened last; the loop's
 
@@ -61,6 +69,7 @@ const (
 	conditionOpen          = "breaker open"
 	conditionThrottled     = "throttled"
 	conditionMisconfigured = "misconfigured"
+	conditionRateLimited   = "rate limited" // of a sink that is ok
 )
 
 func newSink(p *Pipeline, cfg SinkConfig) *sink {
@@ -80,6 +89,11 @@ func newSink(p *Pipeline, cfg SinkConfig) *sink {
 	}
 	s.spec.Classify = sidetrack.ClassifyBy(cfg.Responses, s.spec.Classify)
 	s.condition.Store(conditionOK)
+	s.limiter = cfg.Delivery.Rate.limiter()
+	s.compression = cfg.Delivery.compression(s.spec)
+	if s.spec.Tokens != nil {
+		s.tokens = &tokens{source: s.spec.Tokens, text: func(err error) string { return s.redact(err).Error() }}
+	}
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        cfg.Name,
 		MaxRequests: 1,

@@ -99,8 +99,12 @@ type former struct {
 	count  int
 }
 
-func newFormer(spec sidetrack.SinkSpec) *former {
-	return &former{groupBy: spec.GroupBy, size: spec.MaxEvents, groups: map[string]*fifo[item]{}}
+func newFormer(spec sidetrack.SinkSpec, rate Rate) *former {
+	f := &former{groupBy: spec.GroupBy, size: spec.MaxEvents, groups: map[string]*fifo[item]{}}
+	if rate.Events {
+		f.size = min(f.size, rate.Burst)
+	}
+	return f
 }
 
 func (f *former) add(it item, key string) {

@@ -27,6 +27,7 @@ type window struct {
 	swept    time.Time // when sweep looked last
 
 	pauseUntil time.Time // throttled or misconfigured
+	slowUntil  time.Time // over the rate; zero: not
 	probing    bool      // after a pause one attempt at a time, until one succeeds
 	pauses     int       // in a row
 	succeeded  time.Time // last success
@@ -64,7 +65,7 @@ func newWindow(s *sink, unsub context.CancelFunc) *window {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &window{
 		s:        s,
-		former:   newFormer(s.spec),
+		former:   newFormer(s.spec, s.cfg.Delivery.Rate),
 		results:  make(chan result, s.cfg.Delivery.Concurrency),
 		held:     map[string]*entry{},
 		said:     map[sidetrack.Reason]*saidDead{},
@@ -119,7 +120,14 @@ func (w *window) dispatch(now time.Time) {
 	if w.probing {
 		limit = 1
 	}
+	var slow time.Time
 	for w.inFlight < limit && !now.Before(w.pauseUntil) {
+		if len(w.now) == 0 && w.former.count > 0 && !w.later.due(now) {
+			if wait := w.s.room(now); wait > 0 {
+				slow = now.Add(wait)
+				break
+			}
+		}
 		u := w.next(now)
 		if u == nil {
 			break
@@ -134,13 +142,21 @@ func (w *window) dispatch(now time.Time) {
 		if u = w.withhold(u); u == nil {
 			continue
 		}
+		wait, giveBack := w.s.allow(u, now)
+		if wait > 0 {
+			slow = now.Add(wait)
+			w.now = append([]*unit{u}, w.now...)
+			break
+		}
 		done, err := w.s.breaker.Allow()
 		if err != nil {
+			giveBack()
 			w.now = append([]*unit{u}, w.now...)
 			break
 		}
 		w.launch(u, now, done)
 	}
+	w.slow(slow, now)
 	w.arm(now)
 }
 
@@ -180,6 +196,9 @@ func (w *window) arm(now time.Time) {
 	if len(w.now)+len(w.later)+w.former.count > 0 {
 		if w.s.breaker.State() == gobreaker.StateOpen {
 			wake = w.s.opened.Add(w.s.cfg.Delivery.Breaker.Pause + time.Millisecond)
+		}
+		if w.slowUntil.After(now) {
+			wake = w.slowUntil
 		}
 		if w.pauseUntil.After(now) {
 			wake = w.pauseUntil

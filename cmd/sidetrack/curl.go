@@ -39,6 +39,9 @@ func printCurl(w io.Writer, x pipeline.Explanation) {
 func curl(w io.Writer, r *pipeline.Preview) {
 	fmt.Fprintf(w, "curl --include --globoff --request %s %s", r.Method, quoted(r.URL))
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if r.Compressed && name == "Content-Encoding" {
+			continue // the body is the one before compression
+		}
 		for _, v := range r.Header[name] {
 			fmt.Fprintf(w, " \\\n  --header %s", quoted(name+": "+v))
 		}

@@ -102,5 +102,8 @@ func printLedger(w io.Writer, l pipeline.Ledger) {
 		if s.Pending > 0 {
 			row(1, "pending", s.Pending)
 		}
+		if s.RateWait > 0 {
+			fmt.Fprintf(w, "    held to its rate for %s since the start\n", s.RateWait.Round(time.Millisecond))
+		}
 	}
 }

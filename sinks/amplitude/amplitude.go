@@ -55,7 +55,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		return nil, &sidetrack.FieldError{Field: "host", Problem: "must be an absolute http or https URL without a path"}
 	}
 	g := &generator{key: cfg.Key.Reveal(), url: strings.TrimSuffix(host, "/") + "/batch"}
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Classify(g.classify), sidetrack.Secrets(cfg.Key)), nil
+	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Accepts(sidetrack.Gzip), sidetrack.Classify(g.classify), sidetrack.Secrets(cfg.Key)), nil
 }
 
 type generator struct{ key, url string }

@@ -3,15 +3,17 @@
 package generic
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/header"
+	"github.com/sidetrack-go/sidetrack/sinks/oauth"
 )
 
 // Config is the configuration of the generic sink. Texts in url, query, headers, form, json and batch can hold
@@ -53,6 +55,8 @@ type Auth struct {
 	Query map[string]sidetrack.Secret `yaml:"query"`
 	// Headers are headers, such as X-Api-Key.
 	Headers map[string]sidetrack.Secret `yaml:"headers"`
+	// OAuth2 gets a token by OAuth 2.0 and sends it in the Authorization header.
+	OAuth2 *oauth.Config `yaml:"oauth2"`
 }
 
 const maxEvents = 5000
@@ -79,7 +83,21 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(cfg.MaxEvents), sidetrack.MaxBytes(cfg.MaxBytes), sidetrack.MaxAge(cfg.MaxAge), sidetrack.Secrets(secrets...)), nil
+	opts := []sidetrack.SinkOption{
+		sidetrack.MaxEvents(cfg.MaxEvents), sidetrack.MaxBytes(cfg.MaxBytes), sidetrack.MaxAge(cfg.MaxAge),
+		sidetrack.Accepts(sidetrack.Gzip, sidetrack.Zstd), sidetrack.Secrets(secrets...),
+	}
+	if cfg.Auth.OAuth2 != nil {
+		if g.header.Get("Authorization") != "" {
+			return nil, &sidetrack.FieldError{Field: "auth.oauth2", Problem: "sets the Authorization header alone: remove basic, bearer_token or the header"}
+		}
+		source, err := oauth.New(*cfg.Auth.OAuth2)
+		if err != nil {
+			return nil, oauth.Under("auth.oauth2", err)
+		}
+		opts = append(opts, source.Option())
+	}
+	return sidetrack.HTTPSink(g, opts...), nil
 }
 
 func check(cfg Config, method string) error {
@@ -157,7 +175,7 @@ func (g *generator) compile(cfg Config) (err error) {
 		for name, value := range part.from {
 			field := part.field + "." + name
 			if part.field == "headers" {
-				if problem := headerProblem(name); problem != "" {
+				if problem := header.NameProblem(name); problem != "" {
 					return &sidetrack.FieldError{Field: field, Problem: problem}
 				}
 			}
@@ -208,25 +226,12 @@ func countEvents(t template) int {
 	return n
 }
 
-func headerProblem(name string) string {
-	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
-	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) }):
-		return "is not the name of a header"
-	case canonical == "Content-Length", canonical == "Host", canonical == "Transfer-Encoding":
-		return "is set by the sink"
-	}
-	return ""
-}
-
 // authenticate keeps credentials beside the templates, so that no brace in them means anything.
 func (g *generator) authenticate(a Auth) ([]sidetrack.Secret, error) {
 	var secrets []sidetrack.Secret
-	header := func(field, name, value string) error {
-		if problem := headerProblem(name); problem != "" {
+	set := func(field, name, value string) error {
+		if problem := cmp.Or(header.NameProblem(name), header.ValueProblem(value)); problem != "" {
 			return &sidetrack.FieldError{Field: field, Problem: problem}
-		}
-		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return &sidetrack.FieldError{Field: field, Problem: "must be printable ASCII"}
 		}
 		g.header.Set(name, value)
 		return nil
@@ -235,19 +240,19 @@ func (g *generator) authenticate(a Auth) ([]sidetrack.Secret, error) {
 		encoded := base64.StdEncoding.EncodeToString([]byte(a.Basic.Reveal()))
 		_, password, _ := strings.Cut(a.Basic.Reveal(), ":")
 		secrets = append(secrets, a.Basic, sidetrack.NewSecret(encoded), sidetrack.NewSecret(password))
-		if err := header("auth.basic", "Authorization", "Basic "+encoded); err != nil {
+		if err := set("auth.basic", "Authorization", "Basic "+encoded); err != nil {
 			return nil, err
 		}
 	}
 	if !a.BearerToken.IsZero() {
 		secrets = append(secrets, a.BearerToken)
-		if err := header("auth.bearer_token", "Authorization", "Bearer "+a.BearerToken.Reveal()); err != nil {
+		if err := set("auth.bearer_token", "Authorization", "Bearer "+a.BearerToken.Reveal()); err != nil {
 			return nil, err
 		}
 	}
 	for name, v := range a.Headers {
 		secrets = append(secrets, v)
-		if err := header("auth.headers."+name, name, v.Reveal()); err != nil {
+		if err := set("auth.headers."+name, name, v.Reveal()); err != nil {
 			return nil, err
 		}
 	}

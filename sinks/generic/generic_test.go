@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/sinkrun"
+	"github.com/sidetrack-go/sidetrack/sinks/oauth"
 	"github.com/sidetrack-go/sidetrack/sinks/sinktest"
 )
 
@@ -59,6 +61,52 @@ func TestContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(cfg) }, sinktest.Golden("testdata/golden/"+name))
 		})
+	}
+}
+
+// TestTokens has the sink get a token, and the backend refuse it once.
+func TestTokens(t *testing.T) {
+	var calls atomic.Int64
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "robot" || password != "cl1ent-secret" || r.FormValue("scope") != "write" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":"t0ken-%d","expires_in":3600}`, calls.Add(1))
+	}))
+	defer login.Close()
+	tracker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer t0ken-2" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer tracker.Close()
+	cfg := Config{URL: tracker.URL, JSON: tree{"name": "{name}"}, Auth: Auth{OAuth2: &oauth.Config{
+		TokenURL: login.URL, ClientID: "robot", ClientSecret: sidetrack.NewSecret("cl1ent-secret"), Scopes: []string{"write"},
+	}}}
+	sink, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []*sidetrack.Event
+	for _, name := range []string{"a", "b", "c", "d"} {
+		events = append(events, &sidetrack.Event{MessageID: name, Name: name, Consent: sidetrack.GrantAll("test")})
+	}
+	if got := sinkrun.Deliver(t, sink, events...); len(got.Delivered) != len(events) || calls.Load() != 2 {
+		t.Errorf("%+v after %d tokens", got, calls.Load())
+	}
+	for field, change := range map[string]func(*Auth){
+		"auth.oauth2":           func(a *Auth) { a.BearerToken = sidetrack.NewSecret("x") },
+		"auth.oauth2 ":          func(a *Auth) { a.Headers = map[string]sidetrack.Secret{"authorization": sidetrack.NewSecret("x")} },
+		"auth.oauth2.token_url": func(a *Auth) { a.OAuth2 = &oauth.Config{} },
+	} {
+		bad := cfg
+		change(&bad.Auth)
+		_, err := New(bad)
+		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != strings.TrimSpace(field) {
+			t.Errorf("%s: %v", field, err)
+		}
 	}
 }
 

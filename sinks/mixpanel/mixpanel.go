@@ -80,8 +80,12 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		token: cfg.Token.Reveal(), url: strings.TrimSuffix(host, "/") + "/import?" + query.Encode(),
 		header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Basic " + encoded}},
 	}
+	encoding := sidetrack.Compress(sidetrack.Gzip)
+	if cfg.Host != "" { // may be a proxy
+		encoding = sidetrack.Accepts(sidetrack.Gzip)
+	}
 	return sidetrack.HTTPSink(g,
-		sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Classify(g.classify),
+		sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), encoding, sidetrack.Classify(g.classify),
 		sidetrack.Secrets(cfg.Token, cfg.Secret, sidetrack.NewSecret(encoded)),
 	), nil
 }

@@ -280,3 +280,14 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("%v", r.Errors)
 	}
 }
+
+func TestCompression(t *testing.T) {
+	cfg := config()
+	for host, want := range map[string]sidetrack.Encoding{"": sidetrack.Gzip, "https://proxy.example": ""} {
+		cfg.Host = host
+		s, err := New(cfg)
+		if err != nil || s.Spec().Compress != want || !slices.Contains(s.Spec().Accepts, sidetrack.Gzip) {
+			t.Errorf("%q: %v, %v", host, s.Spec().Compress, err)
+		}
+	}
+}

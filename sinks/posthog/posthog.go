@@ -71,7 +71,11 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		return nil, &sidetrack.FieldError{Field: "persons", Problem: fmt.Sprintf("is %q: use identified, always or never", cfg.Persons)}
 	}
 	g := &generator{cfg: cfg, url: strings.TrimSuffix(cfg.Host, "/") + "/batch/"}
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Secrets(cfg.Key)), nil
+	encoding := sidetrack.Accepts(sidetrack.Gzip)
+	if strings.HasSuffix(u.Hostname(), ".i.posthog.com") { // elsewhere it may be a proxy
+		encoding = sidetrack.Compress(sidetrack.Gzip)
+	}
+	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), encoding, sidetrack.Secrets(cfg.Key)), nil
 }
 
 type generator struct {

@@ -321,3 +321,19 @@ func TestDelivery(t *testing.T) {
 		t.Error("the lost answer led to no repeat: the test shows nothing of deduplication")
 	}
 }
+
+func TestCompression(t *testing.T) {
+	cfg := config()
+	for host, want := range map[string]sidetrack.Encoding{
+		"": sidetrack.Gzip, "https://eu.i.posthog.com": sidetrack.Gzip, "https://posthog.shop.example": "", "https://evil.example/.i.posthog.com": "error",
+	} {
+		cfg.Host = host
+		s, err := New(cfg)
+		if err != nil && want == "error" {
+			continue
+		}
+		if err != nil || s.Spec().Compress != want || !slices.Contains(s.Spec().Accepts, sidetrack.Gzip) {
+			t.Errorf("%q: %v, %v", host, s.Spec().Compress, err)
+		}
+	}
+}

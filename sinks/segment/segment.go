@@ -85,7 +85,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		return sidetrack.HTTPSink(sidetrack.Each(g.single), opts...), nil
 	case "rudderstack":
 		g.maxMessage = maxRudderBytes
-		opts = append(opts, sidetrack.MaxBytes(maxRudderBytes))
+		opts = append(opts, sidetrack.MaxBytes(maxRudderBytes), sidetrack.Accepts(sidetrack.Gzip)) // as its own SDKs send
 	default:
 		g.maxMessage = maxMessage
 		opts = append(opts, sidetrack.MaxBytes(maxBytes))

@@ -5,14 +5,16 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/header"
+	"github.com/sidetrack-go/sidetrack/sinks/oauth"
 )
 
 // Config is the configuration of the webhook sink.
@@ -25,10 +27,18 @@ type Config struct {
 	PreviousSecret sidetrack.Secret `yaml:"previous_secret"`
 	// Headers are sent with each batch; their values are kept secret.
 	Headers map[string]sidetrack.Secret `yaml:"headers"`
+	// Auth says who sends, where the signature is not enough.
+	Auth Auth `yaml:"auth"`
 	// MaxEvents is how many events a batch has, at most.
 	MaxEvents int `yaml:"max_events"`
 	// MaxBytes is how large the body of a batch is, at most.
 	MaxBytes int `yaml:"max_bytes"`
+}
+
+// Auth is how requests say who sends them.
+type Auth struct {
+	// OAuth2 gets a token by OAuth 2.0 and sends it in the Authorization header.
+	OAuth2 *oauth.Config `yaml:"oauth2"`
 }
 
 // Defaults is what the configuration holds before it is decoded.
@@ -86,26 +96,32 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		if problem := headerProblem(name, value.Reveal()); problem != "" {
 			return nil, &sidetrack.FieldError{Field: "headers." + name, Problem: problem}
 		}
+		if cfg.Auth.OAuth2 != nil && strings.EqualFold(name, "Authorization") {
+			return nil, &sidetrack.FieldError{Field: "headers." + name, Problem: "and auth.oauth2 exclude each other"}
+		}
 		g.header.Set(name, value.Reveal())
 		secrets = append(secrets, value)
 	}
 	g.header.Set("Content-Type", "application/json")
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(cfg.MaxEvents), sidetrack.MaxBytes(cfg.MaxBytes), sidetrack.Secrets(secrets...)), nil
+	opts := []sidetrack.SinkOption{
+		sidetrack.MaxEvents(cfg.MaxEvents), sidetrack.MaxBytes(cfg.MaxBytes), sidetrack.Accepts(sidetrack.Gzip, sidetrack.Zstd), sidetrack.Secrets(secrets...),
+	}
+	if cfg.Auth.OAuth2 != nil {
+		source, err := oauth.New(*cfg.Auth.OAuth2)
+		if err != nil {
+			return nil, oauth.Under("auth.oauth2", err)
+		}
+		opts = append(opts, source.Option())
+	}
+	return sidetrack.HTTPSink(g, opts...), nil
 }
 
 // headerProblem says why a header cannot be set, if so.
 func headerProblem(name, value string) string {
-	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
-	case name == "" || strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	}):
-		return "is not the name of a header"
-	case strings.HasPrefix(canonical, "Webhook-"), canonical == "Content-Type", canonical == "Content-Length", canonical == "Host", canonical == "Transfer-Encoding":
+	if strings.HasPrefix(strings.ToLower(name), "webhook-") {
 		return "is set by the sink"
-	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }):
-		return "must have a value of printable ASCII"
 	}
-	return ""
+	return cmp.Or(header.NameProblem(name, "Content-Type"), header.ValueProblem(value))
 }
 
 type generator struct {
@@ -144,7 +160,7 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 		return nil, err
 	}
 	body = append(body, "]}"...)
-	header := g.header.Clone()
-	sign(header, u.ID.String(), u.At, body, g.keys)
-	return &sidetrack.Request{URL: g.url, Header: header, Body: body}, err
+	h := g.header.Clone()
+	sign(h, u.ID.String(), u.At, body, g.keys)
+	return &sidetrack.Request{URL: g.url, Header: h, Body: body}, err
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/sinkrun"
+	"github.com/sidetrack-go/sidetrack/sinks/oauth"
 	"github.com/sidetrack-go/sidetrack/sinks/sinktest"
 )
 
@@ -52,6 +53,7 @@ func TestConfig(t *testing.T) {
 	header := func(name, value string) func(*Config) {
 		return func(c *Config) { c.Headers = map[string]sidetrack.Secret{name: sidetrack.NewSecret(value)} }
 	}
+	token := &oauth.Config{TokenURL: "https://login.example/", ClientID: "robot", ClientSecret: sidetrack.NewSecret("verysecret")}
 	for _, tt := range []struct {
 		field  string
 		change func(*Config)
@@ -71,6 +73,8 @@ func TestConfig(t *testing.T) {
 		{"headers.webhook-id", header("webhook-id", "x")},
 		{"headers.Host", header("Host", "x")},
 		{"headers.X", header("X", "a\r\nb")},
+		{"auth.oauth2.client_id", func(c *Config) { c.Headers, c.Auth.OAuth2 = nil, &oauth.Config{TokenURL: "https://login.example/"} }},
+		{"headers.Authorization", func(c *Config) { c.Auth.OAuth2 = token }},
 	} {
 		cfg := config()
 		tt.change(&cfg)
@@ -78,6 +82,9 @@ func TestConfig(t *testing.T) {
 		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != tt.field || strings.Contains(err.Error(), "verysecret") {
 			t.Errorf("%s: %v", tt.field, err)
 		}
+	}
+	if s, err := New(Config{URL: "http://a", Secret: secret(newKey), Auth: Auth{OAuth2: token}}); err != nil || s.Spec().Tokens == nil || !slices.Contains(s.Spec().Secrets, token.ClientSecret) {
+		t.Errorf("no token is got: %v", err)
 	}
 	s, err := New(Config{URL: "http://a", Secret: secret(newKey)})
 	if err != nil || s.Spec().MaxEvents != 100 || s.Spec().MaxBytes != 256<<10 || !slices.Equal(s.Spec().Needs, []sidetrack.Purpose{sidetrack.AnalyticsStorage}) {
