@@ -24,7 +24,8 @@ func (w *window) admit(m *message.Message, retried bool) {
 		return
 	}
 	b := w.s.p.batches.get(m)
-	en := &entry{msg: m, total: len(b.events) + len(b.bad)}
+	en := &entry{msg: m, size: len(m.Payload), total: len(b.events) + len(b.bad)}
+	m.Payload = nil // a window that is held for long would hold it twice
 	if retried {
 		en.since = fromMillis(m.Metadata[metaReplayed])
 	}

@@ -209,7 +209,7 @@ func (w *window) relieve(r relief) {
 	for _, en := range w.held {
 		if done := en.total - en.left; done > 0 {
 			r.events -= int64(done)
-			r.bytes -= int64(len(en.msg.Payload)) * int64(done) / int64(en.total)
+			r.bytes -= int64(en.size) * int64(done) / int64(en.total)
 		}
 	}
 	w.shedding.left = relief{max(0, r.bytes), max(0, r.events)}

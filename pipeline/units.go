@@ -11,10 +11,11 @@ import (
 
 // entry is a message held by a sink's window. It is acked when left reaches zero.
 type entry struct {
-	msg   *message.Message
-	total int       // events in it
-	left  int       // of them, not settled yet
-	since time.Time // from when the age of its events counts: the last replay; zero: from their receipt
+	msg   *message.Message // its payload aside, of which the events have what they need
+	size  int              // bytes of the payload
+	total int              // events in it
+	left  int              // of them, not settled yet
+	since time.Time        // from when the age of its events counts: the last replay; zero: from their receipt
 }
 
 // item is one event on its way to a backend.

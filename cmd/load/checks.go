@@ -146,7 +146,10 @@ func memoryCheck(ctx context.Context, o options) error {
 	if o.rate == 0 {
 		o.rate = 4000
 	}
-	c, err := startChild(ctx, "always:stalled", o)
+	stalled := newBackend(new(histogram))
+	defer stalled.Close()
+	stalled.fallSick("hang")
+	c, err := startChild(ctx, "always:none", o, httpSink{Name: "stalled", URL: stalled.URL})
 	if err != nil {
 		return err
 	}
@@ -167,7 +170,7 @@ func memoryCheck(ctx context.Context, o options) error {
 			return err
 		}
 		worst = max(worst, r.RSS)
-		fmt.Printf("backlog %8d events  RSS %3d MB\n", r.Pending, r.RSS>>20)
+		fmt.Printf("backlog %8d events  RSS %3d MB, in use %3d MB\n", r.Pending, r.RSS>>20, r.Live>>20)
 	}
 	cancel()
 	<-ended

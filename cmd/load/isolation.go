@@ -9,36 +9,73 @@ import (
 )
 
 // isolation offers a fixed load to a sink beside a healthy one and beside a sick one, in interleaved
-// pairs: its rate must not suffer. Afterwards the sick backend is healed and gets everything.
+// pairs: neither its rate nor its lag may suffer. Afterwards the sick backend is healed and gets everything.
 func isolation(ctx context.Context, o options) error {
-	if o.rate == 0 {
-		o.rate = 2000
-	}
+	o.rate = orDefault(o.rate, 2000)
 	var missed []error
 	for _, trouble := range strings.Split(o.trouble, ",") {
-		missed = append(missed, pairs(ctx, trouble, 0, o))
+		if _, ok := troubles[trouble]; !ok {
+			return fmt.Errorf("no trouble %q", trouble)
+		}
+		list, err := pairs(ctx, "isolation "+trouble, company{healthy: 1, troubles: []string{trouble}}, o)
+		if err != nil {
+			return err
+		}
+		missed = append(missed, list.undisturbed())
 	}
 	return o.verdict(errors.Join(missed...))
 }
 
-// deadSink is the same with a backend that is down for the whole run, where the collector must not get
-// slower either; and, in a second run, with a backlog that is bounded: then that sink expires
-// events, and no other one.
+// fanout is the same with ten sinks of which three are sick at the same time, each in its own way.
+func fanout(ctx context.Context, o options) error {
+	o.rate = orDefault(o.rate, 1000)
+	list, err := pairs(ctx, "fanout", company{healthy: 7, troubles: []string{"slow", "refuse", "throttle"}}, o)
+	if err != nil {
+		return err
+	}
+	return o.verdict(errors.Join(list.undisturbed(), list.once()))
+}
+
+// deadSink is isolation from a backend that is down for the whole run, where memory must not grow with what waits
+// for it; and, in a second run, with a backlog that is bounded: then that sink expires events, and no other one.
 func deadSink(ctx context.Context, o options) error {
-	if o.rate == 0 {
-		o.rate = 2000
+	o.rate = orDefault(o.rate, 2000)
+	list, err := pairs(ctx, "dead", company{healthy: 1, troubles: []string{"error"}}, o)
+	if err != nil {
+		return err
 	}
-	err := pairs(ctx, "error", 2, o)
-	limited, runErr := beside(ctx, "error+limit", o)
-	if runErr != nil {
-		return errors.Join(err, runErr)
+	short := o
+	short.sick = 0
+	limited, err := beside(ctx, company{healthy: 1, troubles: []string{"error"}, maxBacklog: limitedBacklog}, short)
+	if err != nil {
+		return err
 	}
+	expired := limited.Others[0].Expired
 	fmt.Printf("backlog bounded to %d events: %d of %d expired at the sick sink, %d at the other one; the rest arrived after healing\n",
-		limitedBacklog, limited.expired, limited.accepted, limited.othersExpired)
-	if limited.expired == 0 || limited.othersExpired > 0 {
-		err = errors.Join(err, errors.New("a bounded backlog does not expire events of its sink, and only of it"))
+		limitedBacklog, expired, limited.Accepted, limited.Expired)
+	missed := errors.Join(list.undisturbed(), list.flat())
+	if expired == 0 || limited.Expired > 0 {
+		missed = errors.Join(missed, errors.New("a bounded backlog does not expire events of its sink, and only of it"))
 	}
-	return o.verdict(err)
+	return o.verdict(missed)
+}
+
+// limitedBacklog is how many events may wait for a sick sink whose backlog is bounded.
+const limitedBacklog = 2000
+
+func orDefault(v, otherwise int) int {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// sickFor is how long the others are sick.
+func (o options) sickFor() time.Duration {
+	if o.sick == 0 {
+		return o.seconds
+	}
+	return o.sick
 }
 
 func (o options) verdict(err error) error {
@@ -48,100 +85,106 @@ func (o options) verdict(err error) error {
 	return nil
 }
 
-// besides is what a run beside another sink showed.
-type besides struct {
-	rate          float64 // events a second, of the counting sink
-	p99           time.Duration
-	rssBefore     int64 // at the beginning of the measurement
-	rssAfter      int64
-	accepted      int64
-	backlog       int64 // of the sick sink, when it was healed
-	drained       time.Duration
-	expired       int64
-	othersExpired int64
+// pairs runs the company well and sick in turn. With a file of records, what comes back are all pairs in it of
+// the same check.
+func pairs(ctx context.Context, check string, c company, o options) (pairList, error) {
+	var list pairList
+	for round := range o.rounds {
+		base, err := beside(ctx, c.well(), o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: all well: %w", check, err)
+		}
+		ill, err := beside(ctx, c, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", check, err)
+		}
+		p := pair{Check: check, Rate: o.rate, Sick: o.sickFor(), Base: base, Ill: ill}
+		fmt.Printf("%s, pair %d\n%s", check, round+1, p)
+		if o.record != "" {
+			if err := p.append(o.record); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, p)
+	}
+	if o.record != "" {
+		var err error
+		if list, err = recorded(o.record, check, o); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: no pairs", check)
+	}
+	fmt.Print(list)
+	return list, nil
 }
 
-// pairs fails when the rate drops by more than a tenth, or the collector's p99 grows by
-// more than the factor slower; 0: by any.
-func pairs(ctx context.Context, trouble string, slower float64, o options) error {
-	var rates, latencies, growth []float64
-	for round := range o.rounds {
-		base, err := beside(ctx, "none", o)
-		if err != nil {
-			return fmt.Errorf("beside a healthy sink: %w", err)
-		}
-		ill, err := beside(ctx, trouble, o)
-		if err != nil {
-			return fmt.Errorf("beside a sink with trouble %s: %w", trouble, err)
-		}
-		rates = append(rates, ill.rate/base.rate)
-		latencies = append(latencies, float64(ill.p99)/float64(base.p99))
-		growth = append(growth, float64(ill.rssAfter-ill.rssBefore)/(1<<20))
-		fmt.Printf("%-6s pair %d: %6.0f events/s, p99 %s beside a healthy sink; %6.0f, %s beside a sick one, RSS %d -> %d MB; backlog of %d events drained %s after healing\n",
-			trouble, round+1, base.rate, base.p99, ill.rate, ill.p99, ill.rssBefore>>20, ill.rssAfter>>20, ill.backlog, ill.drained.Round(100*time.Millisecond))
+type pairList []pair
+
+// of is the median of a figure.
+func (l pairList) of(figure func(pair) float64) float64 {
+	var all []float64
+	for _, p := range l {
+		all = append(all, figure(p))
 	}
-	fmt.Printf("%-6s medians of %d: rate ratio %.3f (target 0.90 or more), p99 ratio %.2f, RSS growth %.0f MB\n",
-		trouble, o.rounds, median(rates), median(latencies), median(growth))
-	if median(rates) < 0.9 || slower > 0 && median(latencies) > slower {
-		return fmt.Errorf("a sink that is sick by %s slows others", trouble)
+	return median(all)
+}
+
+// Bounds of what healthy sinks and visitors may notice. One that waited for a sick neighbour would notice seconds: below these times
+// a ratio says more about the machine.
+const (
+	leastRate    = 0.9
+	mostSlower   = 2.0
+	noticedLag   = 500 * time.Millisecond
+	noticedReply = 100 * time.Millisecond
+)
+
+// undisturbed fails when the healthy sinks got less or later, or the collector answered later.
+func (l pairList) undisturbed() error {
+	var missed []error
+	if r := l.of(pair.rate); r < leastRate {
+		missed = append(missed, fmt.Errorf("%s: healthy sinks get %.3f of their rate", l[0].Check, r))
+	}
+	if r, lag := l.of(pair.lagP99), l.of(func(p pair) float64 { return float64(p.Ill.LagP99) }); r > mostSlower && time.Duration(lag) > noticedLag {
+		missed = append(missed, fmt.Errorf("%s: the p99 of their lag is %.1f times as long, %s", l[0].Check, r, time.Duration(lag)))
+	}
+	if r, reply := l.of(pair.p99), l.of(func(p pair) float64 { return float64(p.Ill.P99) }); r > mostSlower && time.Duration(reply) > noticedReply {
+		missed = append(missed, fmt.Errorf("%s: the p99 of the collector is %.1f times as long, %s", l[0].Check, r, time.Duration(reply)))
+	}
+	return errors.Join(missed...)
+}
+
+// once fails when a healthy sink got an event twice. That each got every event is checked by each run.
+func (l pairList) once() error {
+	for _, p := range l {
+		if n := p.Ill.Repeats; n > 0 {
+			return fmt.Errorf("%s: %d events were repeated at healthy sinks", p.Check, n)
+		}
 	}
 	return nil
 }
 
-// beside runs the counting sink beside one with a trouble and heals that one in the end.
-func beside(ctx context.Context, trouble string, o options) (b besides, err error) {
-	c, err := startChild(ctx, "always:"+trouble, o)
-	if err != nil {
-		return b, err
+// Bounds of memory beside a sink that is down: what 100,000 events of backlog may take of what is in use, and what the process
+// may take more than beside a healthy sink: a full window, and what the collector of garbage allows itself for that.
+const (
+	mostPer100k = 8 << 20
+	mostMore    = 32 << 20
+)
+
+// flat fails when memory grows with the backlog.
+func (l pairList) flat() error {
+	if backlog := l.of(func(p pair) float64 { return float64(p.Ill.Others[0].Backlog) }); backlog < enoughBacklog {
+		return fmt.Errorf("%s: a backlog of %.0f events says nothing about memory: take %d or more", l[0].Check, backlog, enoughBacklog)
 	}
-	defer c.stop()
-	loadCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	t := tally{latency: new(histogram)}
-	ended := make(chan struct{})
-	go func() {
-		offer(loadCtx, c.addr, 16, o.rate, numbered(), &t)
-		close(ended)
-	}()
-	sleep(ctx, 2*time.Second)
-	before, err := c.report()
-	if err != nil {
-		return b, err
+	if per := l.of(func(p pair) float64 { return p.growth(live) }); per > mostPer100k {
+		return fmt.Errorf("%s: 100,000 events of backlog take %.1f MB", l[0].Check, per/(1<<20))
 	}
-	began := time.Now()
-	sleep(ctx, o.seconds)
-	after, err := c.report()
-	if err != nil {
-		return b, err
+	if more := l.of(func(p pair) float64 { return highest(p.Ill.Memory, rss) - highest(p.Base.Memory, rss) }); more > mostMore {
+		return fmt.Errorf("%s: RSS is %.0f MB more than beside a healthy sink", l[0].Check, more/(1<<20))
 	}
-	b.rate = float64(after.Delivered-before.Delivered) / time.Since(began).Seconds()
-	b.rssBefore, b.rssAfter = before.RSS, after.RSS
-	cancel()
-	<-ended
-	b.p99, b.accepted = t.latency.quantile(0.99), t.ok.Load()
-	if t.refused.Load() > 0 {
-		return b, fmt.Errorf("%d requests were refused", t.refused.Load())
-	}
-	if err := settle(ctx, c, b.accepted); err != nil {
-		return b, err
-	}
-	healed := time.Now()
-	if r, err := c.report(); err != nil {
-		return b, err
-	} else if b.backlog = r.Sick.Pending; c.heal() != nil {
-		return b, errors.New("the server process ended")
-	}
-	for deadline := time.Now().Add(2 * time.Minute); ; sleep(ctx, 20*time.Millisecond) {
-		r, err := c.report()
-		if err != nil {
-			return b, err
-		}
-		if r.Sick.Pending == 0 && r.Sick.Taken+r.Sick.Expired >= b.accepted {
-			b.drained, b.expired, b.othersExpired = time.Since(healed), r.Sick.Expired, r.Expired
-			return b, nil
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return b, fmt.Errorf("after healing %d of %d events arrived, %d expired, %d are pending", r.Sick.Taken, b.accepted, r.Sick.Expired, r.Sick.Pending)
-		}
-	}
+	return nil
 }
+
+// enoughBacklog is many windows, and more files of the store than it keeps in memory.
+const enoughBacklog = 50_000

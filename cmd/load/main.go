@@ -4,7 +4,8 @@
 //
 //	go run ./cmd/load speed       requests a second of each bus against a bare handler
 //	go run ./cmd/load isolation   what a sick sink costs the other one, and that it gets everything once it is well
-//	go run ./cmd/load dead        the same with one that is down all the time; then with a bounded backlog
+//	go run ./cmd/load fanout      the same with ten sinks of which three are sick at the same time
+//	go run ./cmd/load dead        what one that is down costs in memory; then with a bounded backlog
 //	go run ./cmd/load lag         how late events are behind a slow backend
 //	go run ./cmd/load memory      resident memory while a backlog grows
 //	go run ./cmd/load abuse       what good clients notice of bad ones
@@ -13,6 +14,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -35,6 +37,8 @@ type options struct {
 	slow    int    // abuse: connections that send a byte at a time
 
 	trouble          string
+	sick             time.Duration
+	record           string // file
 	events, restarts int
 	seed             uint64
 }
@@ -51,7 +55,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to measure: speed, isolation, dead, lag, memory or chaos")
+		return errors.New("say what to measure: speed, isolation, fanout, dead, lag, memory, abuse or chaos")
 	}
 	var o options
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -60,8 +64,10 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.conns, "conns", 64, "keep-alive connections")
 	fs.IntVar(&o.rate, "rate", 0, "requests a second; 0: the check's own default")
 	fs.BoolVar(&o.check, "check", false, "fail when a target is missed")
-	fs.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the servers")
-	fs.StringVar(&o.trouble, "trouble", "error,hang,reset,late", "isolation: what the other sink suffers from")
+	fs.StringVar(&o.profile, "profile", "", "directory for profiles of the servers' CPU and heap")
+	fs.StringVar(&o.trouble, "trouble", "error,hang,reset,late", "isolation: what the other sink suffers from; also slow, throttle and refuse")
+	fs.DurationVar(&o.sick, "sick", 0, "isolation, fanout, dead: how long the others are sick; 0: -time")
+	fs.StringVar(&o.record, "record", "", "isolation, fanout, dead: file to which pairs are added; the medians are of all in it. -rounds 0 shows them")
 	fs.IntVar(&o.events, "events", 1_000_000, "chaos: events to get accepted")
 	fs.IntVar(&o.restarts, "restarts", 10, "chaos: restarts in the middle of it")
 	fs.Uint64Var(&o.seed, "seed", 0, "chaos: of everything random; 0: a random one")
@@ -70,12 +76,17 @@ func run(ctx context.Context, args []string) error {
 	addr := fs.String("addr", "", "attack: whom (used by the tool itself)")
 	variant := fs.String("variant", "", "serve: which server (used by the tool itself)")
 	dir := fs.String("dir", "", "serve: data directory (used by the tool itself)")
+	list := fs.String("sinks", "null", "serve: its HTTP sinks as JSON (used by the tool itself)")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
 	}
 	switch args[0] {
 	case "serve":
-		return serve(ctx, *variant, *dir, o.profile)
+		var sinks []httpSink
+		if err := json.Unmarshal([]byte(*list), &sinks); err != nil {
+			return err
+		}
+		return serve(ctx, *variant, *dir, o.profile, sinks)
 	case "abuse":
 		return abuse(ctx, o)
 	case "attack":
@@ -84,6 +95,8 @@ func run(ctx context.Context, args []string) error {
 		return speed(ctx, o)
 	case "isolation":
 		return isolation(ctx, o)
+	case "fanout":
+		return fanout(ctx, o)
 	case "dead":
 		return deadSink(ctx, o)
 	case "lag":
@@ -93,5 +106,5 @@ func run(ctx context.Context, args []string) error {
 	case "chaos":
 		return conserve(ctx, o)
 	}
-	return fmt.Errorf("%q is no measurement: speed, isolation, dead, lag, memory or chaos", args[0])
+	return fmt.Errorf("%q is no measurement: speed, isolation, fanout, dead, lag, memory, abuse or chaos", args[0])
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
@@ -30,47 +31,39 @@ import (
 
 // report is what a server says about itself, one line for each line it reads on stdin.
 type report struct {
-	Delivered int64         `json:"delivered"`
-	Pending   int64         `json:"pending"`
-	Expired   int64         `json:"expired"` // at the counting sink
-	Sick      sickReport    `json:"sick"`
-	CPU       time.Duration `json:"cpu"` // user and system
-	RSS       int64         `json:"rss"` // bytes, now
-	Routines  int           `json:"routines"`
-	LagP50    time.Duration `json:"lag_p50"`
-	LagP99    time.Duration `json:"lag_p99"`
-	LagMax    time.Duration `json:"lag_max"`
+	Delivered int64                 `json:"delivered"` // by the counting sink
+	LagP50    time.Duration         `json:"lag_p50"`   // likewise
+	LagP99    time.Duration         `json:"lag_p99"`
+	LagMax    time.Duration         `json:"lag_max"`
+	Pending   int64                 `json:"pending"` // at the sink that is furthest behind
+	Sinks     map[string]sinkReport `json:"sinks"`
+	CPU       time.Duration         `json:"cpu"`  // user and system
+	RSS       int64                 `json:"rss"`  // bytes, now
+	Live      int64                 `json:"live"` // bytes of heap that the last collection found in use
+	Routines  int                   `json:"routines"`
 }
 
-// sickReport is about the sink beside the counting one.
-type sickReport struct {
-	Taken   int64 `json:"taken"` // events, by its backend
+// sinkReport is a sink's row of the ledger as far as it matters here.
+type sinkReport struct {
 	Pending int64 `json:"pending"`
 	Expired int64 `json:"expired"`
 }
 
-// heal is the line on stdin that makes a sick backend well.
-const heal = "heal"
-
 // serve is the server process: it prints its address, then a report for each line
 // on stdin, and ends with stdin.
-func serve(ctx context.Context, variant, dir, profile string) error {
+func serve(ctx context.Context, variant, dir, profile string, sinks []httpSink) error {
 	if profile != "" {
-		f, err := os.Create(filepath.Join(profile, strings.ReplaceAll(variant, ":", "-")+".pprof"))
+		end, err := profiles(filepath.Join(profile, strings.ReplaceAll(variant, ":", "-")))
 		if err != nil {
 			return err
 		}
-		defer func() { _ = f.Close() }()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+		defer end()
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s, err := newServer(ctx, variant, dir)
+	s, err := newServer(ctx, variant, dir, sinks)
 	if err != nil {
 		return err
 	}
@@ -82,9 +75,6 @@ func serve(ctx context.Context, variant, dir, profile string) error {
 	fmt.Println(s.addr)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		if in.Text() == heal && s.sick != nil {
-			s.sick.heal()
-		}
 		b, err := json.Marshal(s.report())
 		if err != nil {
 			return err
@@ -98,49 +88,66 @@ func serve(ctx context.Context, variant, dir, profile string) error {
 	return nil
 }
 
+// profiles begins a CPU profile. end finishes it, and adds one of the heap as it is then.
+func profiles(name string) (end func(), err error) {
+	cpu, err := os.Create(name + ".pprof")
+	if err != nil {
+		return nil, err
+	}
+	heap, err := os.Create(name + ".heap.pprof")
+	if err != nil {
+		return nil, errors.Join(err, cpu.Close())
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, errors.Join(err, cpu.Close(), heap.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := errors.Join(pprof.WriteHeapProfile(heap), heap.Close(), cpu.Close()); err != nil {
+			fmt.Fprintln(os.Stderr, "load: profiles:", err)
+		}
+	}, nil
+}
+
 type server struct {
 	handler  http.Handler
 	pipeline *pipeline.Pipeline
-	counter  *counter
-	sick     *sick    // nil: there is none
+	counter  *counter // nil: there is none
 	addr     net.Addr // where its own source listens; nil: it has none
 }
 
-// newServer makes the variants: bare, memory, interval, always; http, which has the listener of the command; "lag:…" has a backend of
-// 100 ms, "stalled:…" one that never answers, "pair:<trouble>" a sick sink beside the counter.
-func newServer(ctx context.Context, variant, dir string) (*server, error) {
+// newServer makes the variants: bare, memory, interval, always; http, which has the listener of the command. They have a sink
+// that counts, "…:slow" one that takes 100 ms for it, "…:none" none; and the HTTP sinks beside it.
+func newServer(ctx context.Context, variant, dir string, others []httpSink) (*server, error) {
 	if variant == "bare" {
 		return &server{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}, nil
 	}
-	kind, trouble, _ := strings.Cut(variant, ":")
+	kind, counting, _ := strings.Cut(variant, ":")
 	listens := kind == "http"
 	if listens {
 		kind = "memory"
 	}
-	s := &server{counter: &counter{}}
-	healthy := pipeline.SinkConfig{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(500))}
-	sinks := []pipeline.SinkConfig{healthy}
-	switch trouble {
+	s := &server{}
+	var sinks []pipeline.SinkConfig
+	switch counting {
 	case "":
+		s.counter = &counter{}
+		sinks = append(sinks, pipeline.SinkConfig{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(500))})
 	case "slow":
-		s.counter.latency = 100 * time.Millisecond
-		sinks = []pipeline.SinkConfig{{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(25), sidetrack.Concurrency(32))}}
+		s.counter = &counter{latency: 100 * time.Millisecond}
+		sinks = append(sinks, pipeline.SinkConfig{Name: "counter", Sink: sidetrack.WriterSink(s.counter, sidetrack.MaxEvents(25), sidetrack.Concurrency(32))})
+	case "none":
 	default:
-		var cfg pipeline.SinkConfig
-		var err error
-		if s.sick, cfg, err = newSick(trouble); err != nil {
-			return nil, err
-		}
-		sinks = append(sinks, cfg)
-		if trouble == "stalled" {
-			sinks = sinks[1:]
-		}
+		return nil, fmt.Errorf("no variant %q", variant)
+	}
+	for _, other := range others {
+		sinks = append(sinks, other.config())
 	}
 	b, err := openBus(ctx, kind, dir)
 	if err != nil {
 		return nil, err
 	}
-	memlimit.Apply(len(sinks)) // as the command does
+	memlimit.Apply(ctx, len(sinks)) // as the command does
 	cfg := pipeline.Config{Bus: b, Sinks: sinks}
 	addrs := make(chan net.Addr, 1)
 	if listens {
@@ -213,30 +220,6 @@ func (c *counter) Write(ctx context.Context, u sidetrack.Unit) error {
 	return nil
 }
 
-// histogram counts durations in steps of 100 µs up to a minute.
-type histogram struct{ buckets [600_000]atomic.Int64 }
-
-const histogramStep = 100 * time.Microsecond
-
-func (h *histogram) add(d time.Duration) {
-	h.buckets[min(max(0, int64(d/histogramStep)), int64(len(h.buckets)-1))].Add(1)
-}
-
-func (h *histogram) quantile(q float64) time.Duration {
-	var total int64
-	for i := range h.buckets {
-		total += h.buckets[i].Load()
-	}
-	var sum int64
-	for i := range h.buckets {
-		sum += h.buckets[i].Load()
-		if total > 0 && float64(sum) >= q*float64(total) {
-			return time.Duration(i) * histogramStep
-		}
-	}
-	return 0
-}
-
 func (s *server) report() report {
 	var r report
 	if s.counter != nil {
@@ -244,28 +227,28 @@ func (s *server) report() report {
 		r.LagP50, r.LagP99, r.LagMax = s.counter.lags.quantile(0.5), s.counter.lags.quantile(0.99), s.counter.lags.quantile(1)
 	}
 	if s.pipeline != nil {
+		r.Sinks = map[string]sinkReport{}
 		for _, row := range s.pipeline.Ledger().Sinks {
-			r.Pending = max(r.Pending, row.Pending)
-			expired := int64(0)
+			own := sinkReport{Pending: row.Pending}
 			for _, n := range row.Expired {
-				expired += n
+				own.Expired += n
 			}
-			if row.Sink == "sick" {
-				r.Sick.Pending, r.Sick.Expired = row.Pending, expired
-			} else {
-				r.Expired += expired
-			}
+			r.Sinks[row.Sink] = own
+			r.Pending = max(r.Pending, own.Pending)
 		}
-	}
-	if s.sick != nil {
-		r.Sick.Taken = s.sick.taken.Load()
 	}
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
 		r.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	r.RSS, r.Routines = residentBytes(), runtime.NumGoroutine()
+	r.RSS, r.Live, r.Routines = residentBytes(), liveBytes(), runtime.NumGoroutine()
 	return r
+}
+
+func liveBytes() int64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64())
 }
 
 func residentBytes() int64 {
@@ -289,7 +272,7 @@ type child struct {
 	dir  string
 }
 
-func startChild(ctx context.Context, variant string, o options) (*child, error) {
+func startChild(ctx context.Context, variant string, o options, sinks ...httpSink) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -298,7 +281,11 @@ func startChild(ctx context.Context, variant string, o options) (*child, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &child{dir: dir, cmd: exec.CommandContext(ctx, self, "serve", "-variant", variant, "-dir", dir, "-profile", o.profile)}
+	list, err := json.Marshal(sinks)
+	if err != nil {
+		return nil, err
+	}
+	c := &child{dir: dir, cmd: exec.CommandContext(ctx, self, "serve", "-variant", variant, "-sinks", string(list), "-dir", dir, "-profile", o.profile)}
 	c.cmd.Stderr = os.Stderr
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -319,16 +306,8 @@ func startChild(ctx context.Context, variant string, o options) (*child, error) 
 	return c, nil
 }
 
-func (c *child) report() (report, error) { return c.say("") }
-
-// heal makes the sick backend well.
-func (c *child) heal() error {
-	_, err := c.say(heal)
-	return err
-}
-
-func (c *child) say(line string) (r report, err error) {
-	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
+func (c *child) report() (r report, err error) {
+	if _, err := io.WriteString(c.in, "\n"); err != nil {
 		return r, err
 	}
 	if !c.out.Scan() {

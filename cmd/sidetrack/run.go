@@ -40,7 +40,7 @@ func (c *runCommand) Run(a *app) error {
 		return errors.Join(fmt.Errorf("open the bus: %w", err), cfg.Close())
 	}
 	cfg.Pipeline.Bus = bus
-	memlimit.Apply(len(cfg.Pipeline.Sinks))
+	memlimit.Apply(ctx, len(cfg.Pipeline.Sinks))
 	p, err := start(ctx, cfg.Pipeline)
 	if err != nil {
 		return err

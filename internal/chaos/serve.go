@@ -81,7 +81,7 @@ func serve(text string) error {
 	for _, s := range cfg.Sinks {
 		config.Sinks = append(config.Sinks, s.config(cfg.Window))
 	}
-	memlimit.Apply(len(config.Sinks)) // as the command does
+	memlimit.Apply(ctx, len(config.Sinks)) // as the command does
 	p, err := pipeline.New(config)
 	if err != nil {
 		return errors.Join(err, b.Close())

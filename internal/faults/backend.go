@@ -4,17 +4,21 @@
 package faults
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Backend is an HTTP server whose answers are scripted. It knows which events it has taken,
 // and how many of those it never confirmed: what a sender has to send again although it was
-// taken. Methods are safe for concurrent use; Close ends it.
+// taken. Methods are safe for concurrent use, but Down, Up
+// and Close; Close ends it.
 type Backend struct {
 	URL string
 
@@ -56,6 +60,32 @@ func NewBackend(answer Answer, decode func(body []byte) []string) *Backend {
 	b.server = httptest.NewServer(http.HandlerFunc(b.serve))
 	b.URL = b.server.URL
 	return b
+}
+
+// Down ends the backend as a crash of it would: connections break, new ones are refused until Up.
+func (b *Backend) Down() {
+	b.server.CloseClientConnections()
+	b.server.Close()
+}
+
+// Up makes it listen again at the same address, after Down.
+func (b *Backend) Up() error {
+	addr := b.server.Listener.Addr().String()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(b.serve))
+	_ = server.Listener.Close()
+	// While nobody listened there, the system may have given the port to a client's connection.
+	var err error
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if server.Listener, err = net.Listen("tcp", addr); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("faults: listen again: %w", err)
+		}
+	}
+	server.Start()
+	b.server = server
+	return nil
 }
 
 func lines(body []byte) []string { return strings.Fields(string(body)) }

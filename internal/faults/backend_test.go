@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,5 +186,37 @@ func TestDisk(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(small, "more"), []byte("x"), 0o600); err != nil {
 		t.Errorf("writable again: %v", err)
+	}
+}
+
+func TestDownAndUp(t *testing.T) {
+	b := NewBackend(Hang, nil)
+	defer b.Close()
+	held := make(chan error)
+	go func() {
+		_, _, err := ask(t, b, time.Minute)
+		held <- err
+	}()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if requests, _ := b.Counts(); requests == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the request did not come")
+		}
+	}
+	b.Set(OK)
+	b.Down()
+	if err := <-held; err == nil {
+		t.Error("a connection survived")
+	}
+	if _, _, err := ask(t, b, time.Minute); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("while it is down: %v", err)
+	}
+	if err := b.Up(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, err := ask(t, b, time.Minute); status != 204 || err != nil || b.Taken()["a"] != 1 {
+		t.Errorf("up again: %d, %v, %v", status, err, b.Taken())
 	}
 }
