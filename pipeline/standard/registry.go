@@ -8,6 +8,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/file"
 	"github.com/sidetrack-go/sidetrack/sinks/ga"
 	"github.com/sidetrack-go/sidetrack/sinks/generic"
+	"github.com/sidetrack-go/sidetrack/sinks/goatcounter"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
 	"github.com/sidetrack-go/sidetrack/sinks/mixpanel"
 	"github.com/sidetrack-go/sidetrack/sinks/plausible"
@@ -55,6 +56,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
 	sidetrack.AddSink(r, "snowplow", snowplow.Defaults, snowplow.New)
 	sidetrack.AddSink(r, "umami", nil, umami.New)
+	sidetrack.AddSink(r, "goatcounter", nil, goatcounter.New)
 	sidetrack.AddSink(r, "generic", nil, generic.New)
 	sidetrack.AddSink(r, "webhook", webhook.Defaults, webhook.New)
 	sidetrack.AddSink(r, "file", file.Defaults, file.New)
