@@ -95,10 +95,12 @@ type jsonWriter struct {
 
 // key writes a member's name, with a comma unless it is the first.
 func (w *jsonWriter) key(name string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
+	b := w.b
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
 	}
-	w.b = append(append(append(w.b, '"'), name...), '"', ':')
+	b = append(append(b, '"'), name...)
+	w.b = append(b, '"', ':')
 }
 
 // open begins an object that is written even when empty.
@@ -140,10 +142,14 @@ func (w *jsonWriter) msec(d time.Duration) int64 {
 }
 
 func (w *jsonWriter) text(name, v string) {
-	if v != "" {
-		w.key(name)
-		w.quote(v)
+	if v != "" { // most are empty, and this much is inlined
+		w.member(name, v)
 	}
+}
+
+func (w *jsonWriter) member(name, v string) {
+	w.key(name)
+	w.quote(v)
 }
 
 func (w *jsonWriter) int(name string, v int64) {
@@ -502,8 +508,17 @@ const hexDigits = "0123456789abcdef"
 
 // appendText appends a JSON string. It reports whether s was valid UTF-8.
 func appendText(b []byte, s string) (_ []byte, valid bool) {
-	valid = true
 	b = append(b, '"')
+	if end, ascii := special(s, 0); end == len(s) && (ascii || utf8.ValidString(s)) {
+		return append(append(b, s...), '"'), true
+	}
+	b, valid = appendEscaped(b, s)
+	return append(b, '"'), valid
+}
+
+// appendEscaped appends what is between the quotes, as appendText does.
+func appendEscaped(b []byte, s string) (_ []byte, valid bool) {
+	valid = true
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -537,7 +552,7 @@ func appendText(b []byte, s string) (_ []byte, valid bool) {
 		i++
 		start = i
 	}
-	return append(append(b, s[start:]...), '"'), valid
+	return append(b, s[start:]...), valid
 }
 
 // encodeUUID overwrites a dashed form of zeros.

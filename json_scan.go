@@ -193,28 +193,25 @@ func (sc *scanner) string() (string, error) {
 
 // text reads the string that starts at the current quote.
 func (sc *scanner) text() (string, error) {
-	sc.i++
-	start, ascii := sc.i, true
-	for i := start; i < len(sc.s); i++ {
-		switch c := sc.s[i]; {
-		case c == '"':
-			v := sc.s[start:i]
-			if !ascii && !utf8.ValidString(v) {
-				return "", sc.fail("text is not valid UTF-8")
-			}
-			sc.i = i + 1
-			return v, nil
-		case c == '\\':
-			return sc.escaped(start, i)
-		case c < 0x20:
-			sc.i = i
-			return "", sc.fail("unescaped control character")
-		case c >= utf8.RuneSelf:
-			ascii = false
+	start := sc.i + 1
+	i, ascii := special(sc.s, start)
+	switch {
+	case i == len(sc.s):
+		sc.i = i
+		return "", sc.fail("unexpected end of JSON")
+	case sc.s[i] == '"':
+		v := sc.s[start:i]
+		if !ascii && !utf8.ValidString(v) {
+			sc.i = start
+			return "", sc.fail("text is not valid UTF-8")
 		}
+		sc.i = i + 1
+		return v, nil
+	case sc.s[i] == '\\':
+		return sc.escaped(start, i)
 	}
-	sc.i = len(sc.s)
-	return "", sc.fail("unexpected end of JSON")
+	sc.i = i
+	return "", sc.fail("unescaped control character")
 }
 
 // escaped reads on a string whose first backslash is at i.

@@ -82,6 +82,9 @@ func tooLong(field string, limit int) error {
 
 // plain refuses text that is not valid UTF-8 or holds control characters.
 func plain(field, s string) error {
+	if printable(s) {
+		return nil
+	}
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c < 0x20 || c == 0x7f {
@@ -111,7 +114,7 @@ func checkText(field, s string) error {
 	if len(s) > MaxStringBytes {
 		return tooLong(field, MaxStringBytes)
 	}
-	if !utf8.ValidString(s) {
+	if !validText(s) {
 		return &FieldError{Field: field, Problem: "is not valid UTF-8"}
 	}
 	return nil
