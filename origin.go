@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -41,13 +42,15 @@ func NewOrigin(ip netip.Addr, r *http.Request) *Origin {
 // Read copies the allow-listed headers of r into a new Origin. It must be called before any event has o.
 func (o *Origin) Read(r *http.Request) {
 	o.host = r.Host
-	for i, name := range originHeaders {
-		switch v := r.Header[name]; {
+	for name, v := range r.Header { // requests have fewer headers than the list, or hardly more
+		i := slices.Index(originHeaders[:], name)
+		switch {
+		case i < 0:
 		case len(v) == 1:
 			o.header[i] = v[0]
-		case len(v) > 1 && i == originCookie: // HTTP/2 splits it
+		case i == originCookie: // HTTP/2 splits it
 			o.header[i] = strings.Join(v, "; ")
-		case len(v) > 1:
+		default:
 			o.header[i] = strings.Join(v, ", ")
 		}
 	}

@@ -68,7 +68,7 @@ func (bs *bodies) open(w http.ResponseWriter, r *http.Request) (io.ReadCloser, e
 	}
 	b.in = bs.inflate.buffer((*sentBytes)(b))
 	b.src = b.in
-	encoding := r.Header.Get("Content-Encoding")
+	encoding := first(r.Header, "Content-Encoding")
 	if encoding != "" {
 		encoding = strings.ToLower(strings.TrimSpace(encoding))
 	}

@@ -271,19 +271,19 @@ func (c *Collector) complete(events []*sidetrack.Event, r *http.Request) {
 	}
 	client := c.client.Client(r)
 	origin := sidetrack.NewOrigin(client, r)
-	referer := r.Referer()
+	said := readSignals(r.Header)
 	for _, e := range events {
 		distrust(e)
 		relayed := e.Origin() != nil // the headers are those of a server between
 		if !relayed {
 			e.SetOrigin(origin)
-			describeDevice(&e.Device, r.Header)
+			said.describe(&e.Device)
 		}
 		switch {
 		case e.Page.URL != "":
 			e.Page.URL = stripURL(e.Page.URL)
-		case !relayed && e.App == (sidetrack.App{}) && isWebURL(referer):
-			e.Page.URL = cleanURL(referer) // the page that made the call, not the page before it
+		case !relayed && e.App == (sidetrack.App{}) && isWebURL(said.referrer):
+			e.Page.URL = cleanURL(said.referrer) // the page that made the call, not the page before it
 		}
 		e.Page.Referrer = stripURL(e.Page.Referrer)
 		derivePage(e)

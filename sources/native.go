@@ -72,7 +72,7 @@ func (n *native) Decode(r *http.Request) (sidetrack.Decoded, error) {
 	if _, err := io.Copy(buf, r.Body); err != nil {
 		return sidetrack.Decoded{}, fmt.Errorf("sources: read request: %w", err)
 	}
-	d, err := decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), isLines(r.Header.Get("Content-Type")))
+	d, err := decodeNative(strings.TrimPrefix(buf.String(), "\ufeff"), isLines(first(r.Header, "Content-Type")))
 	if len(d.Events) == 1 && d.Indexes == nil {
 		d.Reply = n.reply
 	}
@@ -103,7 +103,7 @@ func decodeNative(s string, lines bool) (sidetrack.Decoded, error) {
 	case s[0] == '[':
 		elements, err = wholeArray(s)
 	case s[0] == '{':
-		if !strings.Contains(s, `"batch"`) { // most requests: do not look for the end first
+		if !strings.Contains(s, `batch"`) { // most requests: do not look for the end first
 			if d, err := single(s); err == nil {
 				return d, nil
 			}

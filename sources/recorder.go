@@ -17,9 +17,9 @@ type recorder struct {
 	hijacked    bool
 }
 
-// note keeps what the header says before it goes out; first is the beginning of the body where
+// note keeps what the header says before it goes out; body is its beginning where
 // there is one yet, from which net/http finds a type that the handler did not name.
-func (r *recorder) note(code int, first []byte) {
+func (r *recorder) note(code int, body []byte) {
 	if r.code != 0 {
 		return
 	}
@@ -29,14 +29,14 @@ func (r *recorder) note(code int, first []byte) {
 	switch {
 	case len(types) > 0:
 		r.contentType = types[0]
-	case named || h.Get("Content-Encoding") != "" || h.Get("Transfer-Encoding") != "":
+	case named || first(h, "Content-Encoding") != "" || first(h, "Transfer-Encoding") != "":
 		// The handler wants no type, and net/http respects that.
-	case len(first) > 0:
-		r.contentType = http.DetectContentType(first)
+	case len(body) > 0:
+		r.contentType = http.DetectContentType(body)
 	default:
 		r.unknown = true
 	}
-	if r.title != nil && h.Get("Content-Encoding") != "" {
+	if r.title != nil && first(h, "Content-Encoding") != "" {
 		r.title = nil // compressed: there is nothing to read
 	}
 	if r.visit != nil {

@@ -1,24 +1,31 @@
 package sources
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/text"
 )
 
-// describeDevice fills what the request's headers say about the visitor's software
+// describe fills what the request's headers say about the visitor's software
 // where the event does not say it itself.
-func describeDevice(d *sidetrack.Device, h http.Header) {
+func (s *signals) describe(d *sidetrack.Device) {
 	if d.UserAgent == "" {
-		d.UserAgent = text.Clean(h.Get("User-Agent"), maxUserAgent)
+		d.UserAgent = text.Clean(s.agent, maxUserAgent)
 	}
 	if d.Language == "" {
-		d.Language = firstLanguage(h.Get("Accept-Language"))
+		d.Language = firstLanguage(s.language)
 	}
-	if len(d.Hints) == 0 {
-		d.Hints = clientHints(h)
+	if len(d.Hints) > 0 {
+		return
+	}
+	for i, v := range s.hints {
+		if v = text.Clean(v, maxHeader); v != "" {
+			if d.Hints == nil {
+				d.Hints = make(map[string]string, 3)
+			}
+			d.Hints[hintNames[i].name] = v
+		}
 	}
 }
 
@@ -50,22 +57,4 @@ var hintNames = [...]struct{ header, name string }{
 	{"Sec-Ch-Ua-Full-Version-List", "sec-ch-ua-full-version-list"},
 	{"Sec-Ch-Ua-Model", "sec-ch-ua-model"},
 	{"Sec-Ch-Ua-Platform-Version", "sec-ch-ua-platform-version"},
-}
-
-// clientHints returns the hints of the request, nil when there are none.
-func clientHints(h http.Header) map[string]string {
-	var hints map[string]string
-	for _, n := range hintNames {
-		v := h[n.header]
-		if len(v) == 0 {
-			continue
-		}
-		if s := text.Clean(v[0], maxHeader); s != "" {
-			if hints == nil {
-				hints = make(map[string]string, 3)
-			}
-			hints[n.name] = s
-		}
-	}
-	return hints
 }

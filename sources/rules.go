@@ -49,7 +49,7 @@ const (
 	forPart                    // an image, a style sheet, a script, …
 )
 
-// signals is what the middleware takes from a request's headers, in one pass over them.
+// signals is what sources take from a request's headers, in one pass over them.
 type signals struct {
 	dest, mode                string // Sec-Fetch-*
 	script                    bool   // a library that loads pages or parts of them by script says so

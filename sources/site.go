@@ -58,7 +58,7 @@ func isHostPattern(h string) bool {
 // the page, by the origin of the page that sends, by the host the request went to. An event whose key or name is wrong
 // moves to the errors.
 func (c *Collector) assignSites(d *sidetrack.Decoded, r *http.Request) {
-	origin := r.Header.Get("Origin")
+	origin := first(r.Header, "Origin")
 	kept := 0
 	for i, e := range d.Events {
 		key := ""

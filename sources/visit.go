@@ -99,16 +99,7 @@ func (v *visit) event() *sidetrack.Event {
 	e := &sidetrack.Event{Source: v.m.source, Site: v.m.site, Consent: v.consent}
 	setPage(e, v.pageURL())
 	e.Page.Referrer = cleanURL(v.referrer)
-	e.Device.UserAgent = text.Clean(v.agent, maxUserAgent)
-	e.Device.Language = firstLanguage(v.language)
-	for i, s := range v.hints {
-		if s = text.Clean(s, maxHeader); s != "" {
-			if e.Device.Hints == nil {
-				e.Device.Hints = make(map[string]string, 3)
-			}
-			e.Device.Hints[hintNames[i].name] = s
-		}
-	}
+	v.describe(&e.Device)
 	v.mu.Lock()
 	if !v.located { // only now: most requests send no event
 		v.located = true

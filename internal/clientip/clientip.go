@@ -186,26 +186,24 @@ func parseHost(s string) (netip.Addr, bool) {
 	if len(s) > 128 {
 		return netip.Addr{}, false
 	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		host := s
-		switch {
-		case strings.HasPrefix(s, "["): // [2001:db8::1] and [2001:db8::1]:4711
-			i := strings.IndexByte(s, ']')
-			if i < 0 || i+1 < len(s) && !isPort(s[i+1:]) {
-				return netip.Addr{}, false
-			}
-			host = s[1:i]
-		case strings.Count(s, ":") == 1: // 192.0.2.1:4711
-			i := strings.IndexByte(s, ':')
-			if !isPort(s[i:]) {
-				return netip.Addr{}, false
-			}
-			host = s[:i]
-		}
-		if a, err = netip.ParseAddr(host); err != nil {
+	host := s
+	switch {
+	case strings.HasPrefix(s, "["): // [2001:db8::1] and [2001:db8::1]:4711
+		i := strings.IndexByte(s, ']')
+		if i < 0 || i+1 < len(s) && !isPort(s[i+1:]) {
 			return netip.Addr{}, false
 		}
+		host = s[1:i]
+	case strings.Count(s, ":") == 1: // 192.0.2.1:4711
+		i := strings.IndexByte(s, ':')
+		if !isPort(s[i:]) {
+			return netip.Addr{}, false
+		}
+		host = s[:i]
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}, false
 	}
 	return a.Unmap().WithZone(""), true
 }
