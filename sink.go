@@ -141,6 +141,7 @@ type SinkSpec struct {
 	Tokens      TokenSource                // for Generator: authorizes each request; nil: the Generator does
 	Accepts     []Encoding                 // for Generator: encodings in which the backend takes bodies
 	Compress    Encoding                   // of them, the one that is used unless the configuration says otherwise; empty: none
+	DDL         string                     // statements that make the tables the sink writes to, for a person to run; empty: it needs none
 
 	// Erase deletes what was delivered of the events of a person, for a sink that can, and returns how many. It may run
 	// beside Write. nil: what was delivered is out of reach.
@@ -212,6 +213,9 @@ func Preview(f func(Unit) ([]byte, error)) SinkOption { return func(s *SinkSpec)
 
 // Close sets what releases the sink's resources.
 func Close(f func() error) SinkOption { return func(s *SinkSpec) { s.Close = f } }
+
+// DDL sets the statements that make the tables the sink writes to.
+func DDL(statements string) SinkOption { return func(s *SinkSpec) { s.DDL = statements } }
 
 // Erase sets what deletes delivered events, for a backend that is the owner's own.
 func Erase(f func(ctx context.Context, p Person) (int64, error)) SinkOption {

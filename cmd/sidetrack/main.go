@@ -47,6 +47,7 @@ type commands struct {
 	Ledger     ledgerCommand     `cmd:"" help:"Show where every event ended, of the running process or of the last one."`
 	Forget     forgetCommand     `cmd:"" help:"Erase a visitor: what waits, dead letters, files; and say what cannot be reached."`
 	Components componentsCommand `cmd:"" help:"List what a configuration can be composed of, and the keys of each."`
+	DDL        ddlCommand        `cmd:"" name:"ddl" help:"Print the statements that make the tables of sinks."`
 	Schema     schemaCommand     `cmd:"" help:"Print the JSON Schema of configuration files, for editors."`
 	Completion completionCommand `cmd:"" help:"Print a script for the completion of a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
