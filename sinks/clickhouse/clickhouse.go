@@ -72,6 +72,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	}
 	return sidetrack.HTTPSink(g,
 		sidetrack.MaxEvents(cfg.MaxEvents), sidetrack.MaxBytes(cfg.MaxBytes), sidetrack.Concurrency(inFlight),
+		sidetrack.Accepts(sidetrack.Gzip), sidetrack.Compress(sidetrack.Zstd), // "HTTP interface", Compression
 		sidetrack.Classify(classify), sidetrack.Secrets(cfg.Password), sidetrack.Erase(newEraser(&cfg, g.header).erase), sidetrack.DDL(DDL(cfg.Database, cfg.Table)),
 	), nil
 }

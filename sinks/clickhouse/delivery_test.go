@@ -14,6 +14,7 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/internal/clickhousefake"
 	"github.com/sidetrack-go/sidetrack/internal/columns"
+	"github.com/sidetrack-go/sidetrack/internal/hostile"
 	"github.com/sidetrack-go/sidetrack/internal/sinkrun"
 	"github.com/sidetrack-go/sidetrack/sinks/sinktest"
 )
@@ -269,4 +270,41 @@ func BenchmarkRequest(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+}
+
+// TestHostileRows sends what no well-meaning client would: whatever can be encoded at all is a row that the server
+// can read, and from which the event is read back.
+func TestHostileRows(t *testing.T) {
+	s, cfg := server(t, config())
+	sink := build(t, cfg)
+	sent := 0
+	for name, e := range hostile.Events() {
+		b, err := e.AppendJSON(nil)
+		if err != nil {
+			continue // a dead letter
+		}
+		id := uuid.NewSHA1(uuid.Nil, []byte(name))
+		if err := send(t, sink, sidetrack.Unit{ID: id, Events: []*sidetrack.Event{e}, At: e.Time, Attempt: 1}); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		sent++
+		rows := s.Rows(events)
+		want, err := sidetrack.ParseEvent(string(b))
+		if err != nil {
+			continue // nobody could read it back from its own JSON
+		}
+		got, err := eventOf(rows[len(rows)-1])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		x, _ := want.AppendJSON(nil)
+		if y, _ := got.AppendJSON(nil); string(x) != string(y) {
+			t.Errorf("%s is read back as\n%.300s, was\n%.300s", name, y, x)
+		}
+	}
+	if sent < 8 {
+		t.Errorf("only %d rows", sent)
+	}
 }
