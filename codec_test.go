@@ -148,6 +148,9 @@ func genEvent(t *rapid.T) *sidetrack.Event {
 	}
 	if rapid.Bool().Draw(t, "user data") {
 		e.UserData = &sidetrack.UserData{Emails: rapid.SliceOfN(rapid.Just("h"), 1, 3).Draw(t, "emails"), Addresses: []sidetrack.AddressData{{City: opt("city"), Street: "s"}}}
+		if rapid.Bool().Draw(t, "match") {
+			e.UserData.Match = map[string][]string{"em": {"h"}, "external_id": rapid.SliceOfN(text, 1, 3).Draw(t, "external ids")}
+		}
 	}
 	e.Network = sidetrack.Network{City: opt("place"), Continent: opt("m49")}
 	value := rapid.Custom(func(t *rapid.T) any {
@@ -302,6 +305,16 @@ func TestValidate(t *testing.T) {
 		"user_data.sha256_email_address: must be a SHA-256": func(e *sidetrack.Event) { e.UserData = &sidetrack.UserData{Emails: []string{"jane@shop.example"}} },
 		"user_data.address[1].sha256_street: must be": func(e *sidetrack.Event) {
 			e.UserData = &sidetrack.UserData{Addresses: []sidetrack.AddressData{{City: "wien"}, {Street: "Main Street 1"}}}
+		},
+		"user_data.match.em: must be a SHA-256": func(e *sidetrack.Event) {
+			e.UserData = &sidetrack.UserData{Match: map[string][]string{"em": {"jane@shop.example"}}}
+		},
+		"user_data.match.x: does not exist": func(e *sidetrack.Event) { e.UserData = &sidetrack.UserData{Match: map[string][]string{"x": nil}} },
+		"user_data.match.fbp: must have the form fb": func(e *sidetrack.Event) {
+			e.UserData = &sidetrack.UserData{Match: map[string][]string{"fbp": {"jane"}}}
+		},
+		"user_data.match.ph: has more than": func(e *sidetrack.Event) {
+			e.UserData = &sidetrack.UserData{Match: map[string][]string{"ph": make([]string, 11)}}
 		},
 		"user_data: has more than":    func(e *sidetrack.Event) { e.UserData = &sidetrack.UserData{Phones: make([]string, 11)} },
 		"timing.value_msec: must not": func(e *sidetrack.Event) { e.Timing = &sidetrack.Duration{Value: -time.Second} },

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -14,12 +15,14 @@ import (
 // hexadecimal, and nothing that names a person: a hash of an e-mail address is still personal
 // data, so sinks send it only where ad_user_data is granted.
 //
-// The Add methods normalize and hash as Google's guide to user-provided data says; other
-// backends use the same rules for e-mail addresses and telephone numbers.
+// Backends normalize differently before they hash, and of a hash of another form nothing can be found. Emails, Phones and
+// Addresses are as Google's guide to user-provided data says; Match has what differs for Meta, and for those
+// who took over its names and rules. AddEmail, AddPhone and AddAddress fill both, AddMatch the latter.
 type UserData struct {
 	Emails    []string // hashes
-	Phones    []string // hashes
+	Phones    []string // hashes of + and the digits
 	Addresses []AddressData
+	Match     map[string][]string // hashes by Meta's names: em, ph, fn, …; see AddMatch
 }
 
 // AddressData is a postal address. The names and the street are hashes, the rest is plain.
@@ -43,22 +46,43 @@ const MaxUserData = 10
 
 // IsZero reports whether there is none.
 func (u *UserData) IsZero() bool {
-	return u == nil || len(u.Emails) == 0 && len(u.Phones) == 0 && len(u.Addresses) == 0
+	return u == nil || len(u.Emails) == 0 && len(u.Phones) == 0 && len(u.Addresses) == 0 && len(u.Match) == 0
 }
 
 // AddEmail adds the hash of an e-mail address: without surrounding blanks, in lower case, and for
 // gmail.com and googlemail.com without dots before the @. The error does not show the address.
 func (u *UserData) AddEmail(email string) error {
 	email = strings.ToLower(strings.TrimSpace(email))
-	local, domain, ok := strings.Cut(email, "@")
-	if !ok || local == "" || !strings.Contains(domain, ".") || strings.ContainsAny(email, " \t\r\n") || strings.Contains(domain, "@") {
+	local, domain, ok := splitEmail(email)
+	if !ok {
 		return errors.New("sidetrack: user data: that is no e-mail address")
 	}
 	if domain == "gmail.com" || domain == "googlemail.com" {
 		local = strings.ReplaceAll(local, ".", "")
 	}
 	u.Emails = append(u.Emails, hashed(local+"@"+domain))
+	if local+"@"+domain != email {
+		u.addHash("em", hashed(email))
+	}
 	return nil
+}
+
+// splitEmail cuts an address that could be one.
+func splitEmail(email string) (local, domain string, ok bool) {
+	local, domain, ok = strings.Cut(email, "@")
+	ok = ok && local != "" && strings.Contains(domain, ".") && !strings.ContainsAny(email, " \t\r\n") && !strings.Contains(domain, "@")
+	return local, domain, ok
+}
+
+// addHash adds to Match what another normalization makes, and nothing twice.
+func (u *UserData) addHash(key, hash string) {
+	if hash == "" || slices.Contains(u.Match[key], hash) {
+		return
+	}
+	if u.Match == nil {
+		u.Match = make(map[string][]string)
+	}
+	u.Match[key] = append(u.Match[key], hash)
 }
 
 // AddPhone adds the hash of a telephone number, which must be international: with its country
@@ -73,6 +97,7 @@ func (u *UserData) AddPhone(number string) error {
 		return errors.New("sidetrack: user data: the telephone number must be in international form, such as +43 1 234567")
 	}
 	u.Phones = append(u.Phones, hashed("+"+digits))
+	u.addHash("ph", hashed(digits))
 	return nil
 }
 
@@ -82,6 +107,11 @@ func (u *UserData) AddAddress(p PostalAddress) {
 	digitsToo := func(r rune) bool { return symbols(r) || unicode.IsDigit(r) }
 	normal := func(s string, allowed func(rune) bool) string {
 		return strings.ToLower(strings.TrimSpace(keep(s, allowed)))
+	}
+	for key, name := range map[string]string{"fn": p.FirstName, "ln": p.LastName} {
+		if plain := strings.ToLower(strings.TrimSpace(name)); plain != normal(name, symbols) {
+			u.addHash(key, hashed(plain))
+		}
 	}
 	u.Addresses = append(u.Addresses, AddressData{
 		FirstName:  hashed(normal(p.FirstName, symbols)),
@@ -155,14 +185,14 @@ func (u *UserData) validate() error {
 			}
 		}
 	}
-	return nil
+	return validateMatch(u.Match)
 }
 
 func (u *UserData) clone() *UserData {
 	if u == nil {
 		return nil
 	}
-	return &UserData{append([]string(nil), u.Emails...), append([]string(nil), u.Phones...), append([]AddressData(nil), u.Addresses...)}
+	return &UserData{append([]string(nil), u.Emails...), append([]string(nil), u.Phones...), append([]AddressData(nil), u.Addresses...), cloneLists(u.Match)}
 }
 
 func (w *jsonWriter) userData(u *UserData) {
@@ -190,6 +220,7 @@ func (w *jsonWriter) userData(u *UserData) {
 		}
 		w.b = append(w.b, ']')
 	}
+	w.match(u.Match)
 	w.b = append(w.b, '}')
 }
 
@@ -211,6 +242,8 @@ func (d *decoder) userData(u *UserData) error {
 				u.Addresses = append(u.Addresses, AddressData{})
 				return d.address(&u.Addresses[i])
 			})
+		case "match":
+			return d.match(&u.Match)
 		}
 		return d.skip()
 	})

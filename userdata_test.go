@@ -21,7 +21,8 @@ func TestUserDataIsNormalizedAndHashed(t *testing.T) {
 	got := fmt.Sprintf("%+v", u)
 	want := "{Emails:[d6117306485ed0e50afab3ac871e98f81699151f30281527d63ff5f233656c69] Phones:[40d3f4e02db27d66cf4cfdda506c2c945f115a7955cc8491dda98ce5beabcda0] " +
 		"Addresses:[{FirstName:81f8f6dde88365f3928796ec7aa53f72820b06db8664f5fe76a7eb13e24546a2 LastName:799ef92a11af918e3fb741df42934f3b568ed2d93ac1df74f1b8d41a27932a6f " +
-		"Street:c5ebb0be9e0ec30bdd850c4df59935cfe504dfef68df11ac79be35a86fb8a9c6 City:san francisco Region:CA PostalCode:94105 Country:US}]}"
+		"Street:c5ebb0be9e0ec30bdd850c4df59935cfe504dfef68df11ac79be35a86fb8a9c6 City:san francisco Region:CA PostalCode:94105 Country:US}] " +
+		"Match:map[em:[831f6494ad6be4fcb3a724c3d5fef22d3ceffa3c62ef3a7984e45a0ea177f982] ph:[5e7ec4c79ccac6e420876e65ad0e6b4b2ccf73ec3dccb50297bf2890a1ec73b9]]}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -76,6 +76,13 @@ func maskTexts(e *sidetrack.Event, own string) {
 	if u := e.UserData; u != nil {
 		maskList(own, u.Emails)
 		maskList(own, u.Phones)
+		for k, list := range u.Match {
+			if strings.Contains(k, own) {
+				delete(u.Match, k)
+			} else {
+				maskList(own, list)
+			}
+		}
 		for i := range u.Addresses {
 			a := &u.Addresses[i]
 			mask(own, &a.FirstName, &a.LastName, &a.Street, &a.City, &a.Region, &a.PostalCode, &a.Country)

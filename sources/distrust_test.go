@@ -90,6 +90,10 @@ func plant(v reflect.Value) {
 			}))
 			return
 		}
+		if v.Type() == reflect.TypeFor[map[string][]string]() {
+			v.Set(reflect.ValueOf(map[string][]string{"fbc": {sentinel}, "key" + sentinel: {"x"}}))
+			return
+		}
 		v.Set(reflect.ValueOf(map[string]string{"gclid": sentinel, "key" + sentinel: "x"}))
 	}
 }
