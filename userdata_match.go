@@ -164,15 +164,13 @@ func isMetaCookie(s string) bool {
 	if len(s) > maxMetaCookie || len(part) != 4 || part[0] != "fb" || len(part[1]) != 1 || len(part[2]) < 12 || len(part[2]) > 14 || part[3] == "" {
 		return false
 	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return keep(part[1]+part[2], isDigit) == part[1]+part[2]
+	return keep(part[1]+part[2], isDigit) == part[1]+part[2] && strings.Trim(part[3], metaCookieValue) == ""
 }
 
-const maxMetaCookie = 1000 // click ids have a few hundred characters
+const (
+	maxMetaCookie   = 1000 // click ids have a few hundred characters
+	metaCookieValue = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+)
 
 // validateMatch makes sure that what should be hashes are hashes.
 func validateMatch(m map[string][]string) error {

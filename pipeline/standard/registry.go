@@ -10,6 +10,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/sinks/generic"
 	"github.com/sidetrack-go/sidetrack/sinks/goatcounter"
 	"github.com/sidetrack-go/sidetrack/sinks/matomo"
+	"github.com/sidetrack-go/sidetrack/sinks/meta"
 	"github.com/sidetrack-go/sidetrack/sinks/mixpanel"
 	"github.com/sidetrack-go/sidetrack/sinks/plausible"
 	"github.com/sidetrack-go/sidetrack/sinks/posthog"
@@ -43,6 +44,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddProcessor(r, "visitor", processors.VisitorDefaults, processors.NewVisitor, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "anonymize_ip", processors.AnonymizeIPDefaults, processors.NewAnonymizeIP, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "prefetch", nil, processors.NewPrefetch, sidetrack.IntakeOnly())
+	sidetrack.AddProcessor(r, "user_data", nil, processors.NewUserData, sidetrack.IntakeOnly())
 	sidetrack.AddProcessor(r, "exclude", nil, processors.NewExclude)
 	sidetrack.AddProcessor(r, "bots", bots.Defaults, bots.New)
 
@@ -54,6 +56,7 @@ func Registry() *sidetrack.Registry {
 	sidetrack.AddSink(r, "segment", segment.Defaults, segment.New)
 	sidetrack.AddSink(r, "mixpanel", mixpanel.Defaults, mixpanel.New)
 	sidetrack.AddSink(r, "amplitude", amplitude.Defaults, amplitude.New)
+	sidetrack.AddSink(r, "meta_capi", meta.Defaults, meta.New)
 	sidetrack.AddSink(r, "snowplow", snowplow.Defaults, snowplow.New)
 	sidetrack.AddSink(r, "umami", nil, umami.New)
 	sidetrack.AddSink(r, "goatcounter", nil, goatcounter.New)

@@ -135,7 +135,7 @@ func TestStartFailure(t *testing.T) {
 // Defaults must be good enough to build from, except where something has to be named.
 func TestRegistryDefaults(t *testing.T) {
 	r := Registry()
-	needsMore := map[string]bool{"exclude": true, "accesslog": true, "ga4": true, "matomo": true, "ua": true, "plausible": true, "posthog": true, "segment": true, "mixpanel": true, "amplitude": true, "snowplow": true, "umami": true, "goatcounter": true, "generic": true, "webhook": true, "file": true}
+	needsMore := map[string]bool{"exclude": true, "user_data": true, "accesslog": true, "ga4": true, "matomo": true, "ua": true, "plausible": true, "posthog": true, "segment": true, "mixpanel": true, "amplitude": true, "meta_capi": true, "snowplow": true, "umami": true, "goatcounter": true, "generic": true, "webhook": true, "file": true}
 	for _, f := range r.Processors() {
 		if _, err := f.Build(f.Config()); (err != nil) != needsMore[f.Name] {
 			t.Errorf("processor %s: %v", f.Name, err)
