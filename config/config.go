@@ -28,6 +28,7 @@ type Config struct {
 	Name     string          // of the file
 	Pipeline pipeline.Config // without a Bus
 	Bus      Bus             // what OpenBus opens
+	Admin    Admin           // for whoever runs the pipeline
 	Tests    []Test
 	Warnings []Problem // valid, but perhaps not meant
 
@@ -44,6 +45,8 @@ type file struct {
 	Dedup Dedup `yaml:"dedup"`
 	// DeadLetters bounds what is kept of undeliverable events.
 	DeadLetters DeadLetters `yaml:"dead_letters"`
+	// Admin shows people and Prometheus what goes on.
+	Admin Admin `yaml:"admin"`
 	// DrainTimeout bounds how long stopping waits for what is in flight. Default: 10s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// IntakeWithout names the safe intake processors to leave out: consent,
@@ -160,6 +163,7 @@ func (b *builder) build(root *node) {
 	p.QueueEvents, p.QueueBytes = f.Queue.Events, int64(f.Queue.Bytes)
 	p.DeadMaxAge, p.DeadMaxBytes = f.DeadLetters.MaxAge, int64(f.DeadLetters.MaxBytes)
 	p.DrainTimeout = f.DrainTimeout
+	b.config.Admin = f.Admin
 	p.Dedup = pipeline.Dedup(f.Dedup)
 
 	b.sites(root.get("sites"))

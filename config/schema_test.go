@@ -69,6 +69,7 @@ func tree(n *node) any {
 
 // onlyTheLoaderKnows are the broken files that the schema lets pass, with what it cannot know.
 var onlyTheLoaderKnows = map[string]string{
+	"admin-listen":          "the form of an address",
 	"aliases":               "anchors are resolved before the schema sees the file",
 	"merge":                 "merge keys likewise",
 	"duplicate-key":         "duplicates are gone likewise",

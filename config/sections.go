@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -181,6 +182,25 @@ type Queue struct {
 
 // Validate rejects what is negative.
 func (q Queue) Validate() error { return notNegative("events", q.Events) }
+
+// Admin is where whoever runs sidetrack looks at it. It tells of no visitor and no secret, but whoever reaches
+// it sees how much goes where.
+type Admin struct {
+	// Listen is an address, such as 127.0.0.1:9464, that answers GET /metrics for Prometheus and GET /ledger
+	// with JSON. Empty: nothing is opened.
+	Listen string `yaml:"listen"`
+}
+
+// Validate checks the address.
+func (a Admin) Validate() error {
+	if a.Listen == "" {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(a.Listen); err != nil || port == "" {
+		return &sidetrack.FieldError{Field: "listen", Problem: strconv.Quote(a.Listen) + " is no address: write 127.0.0.1:9464 or :9464"}
+	}
+	return nil
+}
 
 // Dedup makes one event of what is sent twice. See pipeline.Dedup.
 type Dedup struct {

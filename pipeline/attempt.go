@@ -38,6 +38,18 @@ type answer struct {
 	out map[int]error
 }
 
+// outcome names the end of an attempt in one word.
+func (a *answer) outcome() string {
+	if _, partial := errors.AsType[*sidetrack.PartialError](a.err); partial {
+		return "partial"
+	}
+	if errors.Is(a.err, errUnbuildable) || errors.Is(a.err, errTooLarge) || len(a.out) > 0 && a.err == nil && a.status == 0 {
+		return "unbuildable"
+	}
+	class, _ := sidetrack.ClassOf(a.err)
+	return class.String()
+}
+
 // attempt delivers u once: build, send, read the answer.
 func (s *sink) attempt(ctx context.Context, u sidetrack.Unit) (a answer) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Delivery.Timeout)

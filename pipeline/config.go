@@ -66,6 +66,10 @@ type Config struct {
 	// for demos and tests, not for production rates. It must not keep the event.
 	Observe func(context.Context, Fate)
 
+	// ObserveAttempt, when set, is told about every attempt to deliver, as a rule many at once and from
+	// several goroutines. It must return soon: the attempt ends with it.
+	ObserveAttempt func(Attempt)
+
 	ownClient bool // Client was made here
 }
 
@@ -128,6 +132,15 @@ type Fate struct {
 	Column Column           // of the ledger
 	Reason sidetrack.Reason // where the column has reasons
 	Err    error
+}
+
+// Attempt is how one attempt to deliver a unit ended, for Config.ObserveAttempt.
+type Attempt struct {
+	Sink    string
+	Outcome string        // a class, or "partial" when the backend refused some events, "unbuildable" when there was nothing to send
+	Status  int           // of an HTTP answer; 0: none
+	Events  int           // in the unit
+	Took    time.Duration // from building the request to reading the answer
 }
 
 // deadMaxBytes bounds the dead letters unless the configuration says otherwise.

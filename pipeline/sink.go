@@ -63,6 +63,11 @@ type sink struct {
 	watching    sync.WaitGroup
 }
 
+// States returns what a sink can be in, as SinkLedger.State has it.
+func States() []string {
+	return []string{conditionOK, conditionOpen, conditionThrottled, conditionMisconfigured, conditionRateLimited}
+}
+
 // Conditions of a sink.
 const (
 	conditionOK            = "ok"

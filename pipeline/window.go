@@ -183,7 +183,12 @@ func (w *window) launch(u *unit, now time.Time, done func(error)) {
 	w.inFlight++
 	view := u.view(w.s.p.cfg.Now())
 	go func() {
-		w.results <- result{unit: u, at: now, answer: w.s.attempt(w.attempts, view), done: done}
+		began := time.Now()
+		a := w.s.attempt(w.attempts, view)
+		if observe := w.s.p.cfg.ObserveAttempt; observe != nil {
+			observe(Attempt{Sink: w.s.name, Outcome: a.outcome(), Status: a.status, Events: len(view.Events), Took: time.Since(began)})
+		}
+		w.results <- result{unit: u, at: now, answer: a, done: done}
 	}()
 }
 

@@ -40,11 +40,17 @@ func (c *runCommand) Run(a *app) error {
 		return errors.Join(fmt.Errorf("open the bus: %w", err), cfg.Close())
 	}
 	cfg.Pipeline.Bus = bus
+	watch, err := listenAdmin(cfg)
+	if err != nil {
+		return errors.Join(err, cfg.Close(), bus.Close())
+	}
+	defer watch.close()
 	memlimit.Apply(ctx, len(cfg.Pipeline.Sinks))
 	p, err := start(ctx, cfg.Pipeline)
 	if err != nil {
 		return err
 	}
+	watch.serve(p, log)
 	if e := cfg.Bus.Embedded; e != nil {
 		stopAdmin, err := admin.Serve(e.DataDir, p, log)
 		if err != nil {

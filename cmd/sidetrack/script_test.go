@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport":  freePort,
 			"post":      post,
+			"scrape":    scrape,
 			"backend":   backend,
 			"answering": answering,
 			"wait-dead": waitDead,
@@ -100,6 +102,25 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return
 	}
+}
+
+// scrape gets a page until it matches an expression, for 20 seconds at most: scrape URL REGEXP.
+func scrape(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	last := "no answer"
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		r, err := http.Get(args[0])
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(r.Body)
+		_ = r.Body.Close()
+		if last = string(body); want.MatchString(last) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not match %q: %s", args[0], args[1], last)
 }
 
 // backend starts a server that answers each request with the status that a file holds and
