@@ -29,6 +29,7 @@ const (
 	ReasonClosed      Reason = "closed"      // emitted after Close
 	ReasonSuppressed  Reason = "suppressed"  // withheld: the visitor withdrew consent or is to be forgotten
 	ReasonRejected    Reason = "rejected"    // dead: the backend refuses it for good
+	ReasonUnclear     Reason = "unclear"     // dead: the backend took a part of the request and does not say which
 	ReasonUnbuildable Reason = "unbuildable" // dead: no request can be made of it
 	ReasonMaxAge      Reason = "max_age"     // expired: older than the sink's max_age
 	ReasonMaxBacklog  Reason = "max_backlog" // expired: more waited for the sink than its max_backlog
@@ -115,6 +116,28 @@ func (e *PartialError) Error() string {
 	}
 	return "no event refused"
 }
+
+// Unclear is what a Classifier returns when a backend has taken some events of a unit for good and refused failed of them, without
+// saying which, and counts twice what it gets twice. All of them become one dead letter for a person to look at, by the
+// reason ReasonUnclear: sending any of them again would be a guess. nil stays nil.
+func Unclear(failed int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return Permanent(&UnclearError{failed, err})
+}
+
+// UnclearError is the error of Unclear.
+type UnclearError struct {
+	Failed int // events that were refused
+	Err    error
+}
+
+// Error is the wrapped error's text.
+func (e *UnclearError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the wrapped error.
+func (e *UnclearError) Unwrap() error { return e.Err }
 
 type dropError struct{ reason Reason }
 

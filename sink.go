@@ -66,6 +66,10 @@ type Request struct {
 	Header http.Header
 	Body   []byte
 	Notes  []Note // what of the events the backend gets in another form, or not
+
+	// Records says for each record of the body, in order, of which of Unit.Events it is, where that is not one record for each event
+	// that is not left out: several records for one event, another order. A Classifier gets it as Response.Records.
+	Records []int
 }
 
 // Note is one thing that a generator changed or left out so that the backend takes the
@@ -114,14 +118,27 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte // at most MaxResponseBytes of it
-	Cut    bool   // there was to be more of Body: it was too long, or the connection broke. What a classifier does not find in it may have been in the rest
+	// Records says for each record of the request, in order, of which event it is: an index in the events of the unit that the
+	// classifier gets, -1 for none of them. The engine always sets it. See Event.
+	Records []int
+	Cut     bool // there was to be more of Body: it was too long, or the connection broke. What a classifier does not find in it may have been in the rest
+}
+
+// Event returns of which event of the unit a record is that an answer names by its number, from 0. It is false for a record
+// that the request did not have.
+func (r *Response) Event(record int) (event int, ok bool) {
+	if record < 0 || record >= len(r.Records) || r.Records[record] < 0 {
+		return 0, false
+	}
+	return r.Records[record], true
 }
 
 // MaxResponseBytes is how much of a backend's answer is read.
 const MaxResponseBytes = 64 << 10
 
 // Classifier turns an answer into an outcome: nil for delivered, or an error
-// whose class says what to do next. See DefaultClassify.
+// whose class says what to do next. See DefaultClassify. The unit is the one that was sent: without the events that the
+// Generator left out by a *PartialError. It is safe for concurrent use.
 type Classifier func(u Unit, r *Response) error
 
 // SinkSpec is everything the engine knows of a sink. Set it by options.
@@ -131,6 +148,7 @@ type SinkSpec struct {
 	MaxEvents   int                        // events of a unit, at most; default 1
 	MaxBytes    int                        // bytes of a request body, at most; 0: no limit
 	GroupBy     func(*Event) string        // only events with equal keys share a unit; nil: all do
+	SplitAge    []time.Duration            // ages that events of one unit are all below, or all not
 	Needs       []Purpose                  // purposes that must be granted; default analytics_storage
 	Classify    Classifier                 // for Generator; default DefaultClassify
 	Concurrency int                        // units in flight, at most; 0: the engine's default for generators, 1 for writers
@@ -187,6 +205,12 @@ func MaxBytes(n int) SinkOption { return func(s *SinkSpec) { s.MaxBytes = n } }
 
 // GroupBy sets what events of one request must have in common, as a string.
 func GroupBy(key func(*Event) string) SinkOption { return func(s *SinkSpec) { s.GroupBy = key } }
+
+// SplitAge makes units whose events are all younger than each of ages at Unit.At, or all as old or older, by their Time. It is for
+// a backend that wants old events by another way: the Generator looks at the age of any one.
+func SplitAge(ages ...time.Duration) SinkOption {
+	return func(s *SinkSpec) { s.SplitAge = append(s.SplitAge, ages...) }
+}
 
 // Needs sets the purposes that must be granted. Needs() without any states that
 // the sink needs none, as for the owner's own copy.

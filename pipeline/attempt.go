@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/sent"
 )
 
 // errUnbuildable marks a unit of which no request can be made, errTooLarge one
@@ -78,7 +79,6 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 		if made == nil {
 			return // nothing is left to send
 		}
-		u.Events = without(u.Events, a.out)
 	} else if err != nil {
 		a.err = err
 		return
@@ -90,17 +90,8 @@ func (s *sink) send(ctx context.Context, u sidetrack.Unit, a *answer) {
 		return
 	}
 	a.status, a.body = resp.Status, resp.Body
+	u, resp.Records = sent.Of(u, made, a.out)
 	a.err = s.classify(u, resp)
-}
-
-func without(events []*sidetrack.Event, out map[int]error) []*sidetrack.Event {
-	var rest []*sidetrack.Event
-	for i, e := range events {
-		if out[i] == nil {
-			rest = append(rest, e)
-		}
-	}
-	return rest
 }
 
 func (s *sink) classify(u sidetrack.Unit, r *sidetrack.Response) (err error) {
@@ -143,7 +134,7 @@ func (s *sink) generate(u sidetrack.Unit) (req *sidetrack.Request, err error) {
 	req, err = s.spec.Generator.Request(u)
 	left := len(u.Events)
 	if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
-		left = len(without(u.Events, partial.Failed))
+		left = sent.Left(u, partial.Failed)
 		if left == len(u.Events) {
 			return nil, errors.New("generator returned an empty partial error")
 		}

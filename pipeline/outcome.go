@@ -30,6 +30,7 @@ func (w *window) settle(r result) {
 	}
 	class, after := sidetrack.ClassOf(err)
 	canceled := errors.Is(err, context.Canceled) && w.attempts.Err() != nil
+	_, isUnclear := errors.AsType[*sidetrack.UnclearError](err)
 	partial, isPartial := errors.AsType[*sidetrack.PartialError](err)
 	switch {
 	case err == nil:
@@ -47,6 +48,11 @@ func (w *window) settle(r result) {
 		r.done(nil)
 		w.note(r.answer.notes)
 		w.partial(u, partial, now)
+	case isUnclear:
+		r.done(nil)
+		w.failed(u, err, now)
+		u.dead = &verdictDead{reason: sidetrack.ReasonUnclear}
+		w.bury(u)
 	case class == sidetrack.Rejected:
 		r.done(nil) // the backend is well, the unit is not
 		w.failed(u, err, now)

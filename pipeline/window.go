@@ -136,12 +136,14 @@ func (w *window) dispatch(now time.Time) {
 			w.bury(u)
 			continue
 		}
-		if u = w.expire(u, w.s.p.cfg.Now()); u == nil {
+		at := w.s.p.cfg.Now()
+		if u = w.expire(u, at); u == nil {
 			continue
 		}
 		if u = w.withhold(u); u == nil {
 			continue
 		}
+		u = w.splitAge(u, at)
 		wait, giveBack := w.s.allow(u, now)
 		if wait > 0 {
 			slow = now.Add(wait)
@@ -154,7 +156,7 @@ func (w *window) dispatch(now time.Time) {
 			w.now = append([]*unit{u}, w.now...)
 			break
 		}
-		w.launch(u, now, done)
+		w.launch(u, now, at, done)
 	}
 	w.slow(slow, now)
 	w.arm(now)
@@ -178,10 +180,11 @@ func (w *window) next(now time.Time) *unit {
 	return w.former.next()
 }
 
-func (w *window) launch(u *unit, now time.Time, done func(error)) {
+// launch attempts u. at is the wall clock's now.
+func (w *window) launch(u *unit, now, at time.Time, done func(error)) {
 	u.identify(w.s.space)
 	w.inFlight++
-	view := u.view(w.s.p.cfg.Now())
+	view := u.view(at)
 	go func() {
 		began := time.Now()
 		a := w.s.attempt(w.attempts, view)
@@ -240,6 +243,30 @@ func (w *window) withhold(u *unit) *unit {
 		return nil
 	}
 	return rest
+}
+
+// splitAge returns the events of u that are of one age with its first, as far as the backend tells ages apart, and puts the
+// others first in line. Ages change between attempts, so that each attempt asks anew.
+func (w *window) splitAge(u *unit, at time.Time) *unit {
+	ages := w.s.spec.SplitAge
+	if len(ages) == 0 || len(u.items) < 2 {
+		return u
+	}
+	band := func(i int) (n int) {
+		for _, a := range ages {
+			if at.Sub(u.items[i].event.Time) >= a {
+				n++
+			}
+		}
+		return n
+	}
+	first := band(0)
+	rest := u.only(func(i int) bool { return band(i) != first })
+	if len(rest.items) == 0 {
+		return u
+	}
+	w.now = append([]*unit{rest}, w.now...)
+	return u.only(func(i int) bool { return band(i) == first })
 }
 
 // expire settles the events of u that are too old by the wall clock and returns the rest, nil when

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sidetrack-go/sidetrack"
+	"github.com/sidetrack-go/sidetrack/internal/flat"
 )
 
 // Config is the configuration of the amplitude sink.
@@ -55,7 +56,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		return nil, &sidetrack.FieldError{Field: "host", Problem: "must be an absolute http or https URL without a path"}
 	}
 	g := &generator{key: cfg.Key.Reveal(), url: strings.TrimSuffix(host, "/") + "/batch"}
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Accepts(sidetrack.Gzip), sidetrack.Classify(g.classify), sidetrack.Secrets(cfg.Key)), nil
+	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), sidetrack.Accepts(sidetrack.Gzip), sidetrack.Classify(classify), sidetrack.Secrets(cfg.Key)), nil
 }
 
 type generator struct{ key, url string }
@@ -65,7 +66,7 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 	if len(u.Events) == 0 {
 		return nil, errors.New("amplitude: no events")
 	}
-	list, _, failed := g.events(u)
+	list, of, failed := records(u)
 	var err error
 	if len(failed) > 0 {
 		err = &sidetrack.PartialError{Failed: failed}
@@ -87,11 +88,11 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 	if encodeErr != nil {
 		return nil, fmt.Errorf("amplitude: encode: %w", encodeErr)
 	}
-	return &sidetrack.Request{URL: g.url, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, err
+	return &sidetrack.Request{URL: g.url, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, Records: of}, err
 }
 
-// events returns what is sent, the index of the unit's event that each is of, and what could not be sent.
-func (g *generator) events(u sidetrack.Unit) (list []event, of []int, failed map[int]error) {
+// records returns what is sent, the index of the unit's event that each is of, and what could not be sent.
+func records(u sidetrack.Unit) (list []event, of []int, failed map[int]error) {
 	failed = map[int]error{}
 	for i, e := range u.Events {
 		made, err := events(e)
@@ -121,7 +122,7 @@ type answer struct {
 
 // classify reads 400 and 429, after which Amplitude has taken nothing: what it names is bad or over its quota of the
 // day, everything else is sent again.
-func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
+func classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	plain := sidetrack.DefaultClassify(u, r)
 	if r.Status != http.StatusBadRequest && r.Status != http.StatusTooManyRequests {
 		return plain
@@ -129,11 +130,10 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	var a answer
 	read := json.Unmarshal(r.Body, &a) == nil
 	failed := map[int]error{}
-	list, of, _ := g.events(u)
 	mark := func(what string, indexes []int) {
 		for _, i := range indexes {
-			if i >= 0 && i < len(of) {
-				failed[of[i]] = sidetrack.Permanent(errors.New("amplitude: " + what))
+			if event, ok := r.Event(i); ok {
+				failed[event] = sidetrack.Permanent(errors.New("amplitude: " + what))
 			}
 		}
 	}
@@ -145,14 +145,15 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 		if !read || len(a.QuotaOfUser)+len(a.QuotaOfDevice) == 0 {
 			return again
 		}
-		for i := range list {
-			_, user := a.QuotaOfUser[list[i].UserID]
-			_, device := a.QuotaOfDevice[list[i].DeviceID]
-			if user && list[i].UserID != "" || device && list[i].DeviceID != "" {
-				mark("the quota of the day of this user or device is used up", []int{i})
+		for i, e := range u.Events {
+			id, client := flat.Clean(e.Visitor.UserID), flat.Clean(e.Visitor.ClientID)
+			_, user := a.QuotaOfUser[id]
+			_, device := a.QuotaOfDevice[client]
+			if user && id != "" || device && client != "" {
+				failed[i] = sidetrack.Permanent(errors.New("amplitude: the quota of the day of this user or device is used up"))
 			}
 		}
-		return rest(of, failed, again)
+		return rest(u, failed, again)
 	}
 	switch {
 	case !read:
@@ -173,12 +174,12 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	if len(failed) == 0 {
 		return plain
 	}
-	return rest(of, failed, errors.New("amplitude: not taken because of another event"))
+	return rest(u, failed, errors.New("amplitude: not taken because of another event"))
 }
 
-// rest adds err for every event that was sent and has no failure of its own.
-func rest(of []int, failed map[int]error, err error) error {
-	for _, i := range of {
+// rest adds err for every event that has no failure of its own.
+func rest(u sidetrack.Unit, failed map[int]error, err error) error {
+	for i := range u.Events {
 		if failed[i] == nil {
 			failed[i] = err
 		}

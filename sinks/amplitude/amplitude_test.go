@@ -26,24 +26,37 @@ func config() Config {
 	return cfg
 }
 
+// answers are about a purchase, which is three records with its products, and two page views.
+var answers = []sinktest.Answer{
+	{Name: "a product is invalid", Status: 400, Body: `{"code":400,"error":"Request missing required field","events_with_invalid_fields":{"price":[3]}}`,
+		Events: []*sidetrack.Event{sinktest.Samples()[0], sinktest.Samples()[2], sinktest.Samples()[8]},
+		Want:   []sidetrack.Class{sidetrack.Retry, sidetrack.Rejected, sidetrack.Retry}},
+	{Name: "behind the products", Status: 400, Body: `{"code":400,"silenced_events":[4]}`,
+		Events: []*sidetrack.Event{sinktest.Samples()[0], sinktest.Samples()[2], sinktest.Samples()[8]},
+		Want:   []sidetrack.Class{sidetrack.Retry, sidetrack.Retry, sidetrack.Rejected}},
+	{Name: "behind one that is left out", Status: 400, Body: `{"code":400,"silenced_events":[1]}`,
+		Events: []*sidetrack.Event{sinktest.Samples()[0], {Name: "nobody's"}, sinktest.Samples()[8]},
+		Want:   []sidetrack.Class{sidetrack.Retry, sidetrack.Rejected, sidetrack.Rejected}},
+	{Name: "the day's quota of a user", Status: 429, Body: `{"code":429,"exceeded_daily_quota_users":{"u-77":1}}`,
+		Events: []*sidetrack.Event{sinktest.Samples()[0], sinktest.Samples()[1]},
+		Want:   []sidetrack.Class{sidetrack.Throttled, sidetrack.Rejected}},
+}
+
+func FuzzSink(f *testing.F) {
+	sinktest.Fuzz(f, func() (*sidetrack.Sink, error) { return New(config()) }, answers...)
+}
+
 func TestContract(t *testing.T) {
-	sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(config()) }, sinktest.Golden("testdata/golden"))
+	sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(config()) }, sinktest.Golden("testdata/golden"), sinktest.Answers(answers...))
 }
 
 func TestConfig(t *testing.T) {
-	for field, change := range map[string]func(*Config){
+	sinktest.Fields(t, config(), New, map[string]func(*Config){
 		"key":    func(c *Config) { c.Key = sidetrack.Secret{} },
 		"region": func(c *Config) { c.Region = "in" },
 		"host":   func(c *Config) { c.Host = "api2.amplitude.com" },
 		"host ":  func(c *Config) { c.Host = "https://api2.amplitude.com/2/httpapi" },
-	} {
-		cfg := config()
-		change(&cfg)
-		_, err := New(cfg)
-		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != strings.TrimSpace(field) {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
+	})
 }
 
 var now = time.Date(2026, 1, 31, 12, 0, 30, 0, time.UTC)
@@ -297,14 +310,13 @@ func TestDelivery(t *testing.T) {
 }
 
 func TestWrongKey(t *testing.T) {
-	g := &generator{key: "k"}
 	u := sidetrack.Unit{Events: sinktest.Samples()[:1], At: now}
 	for _, body := range []string{`{"code":400,"error":"Invalid API key: x"}`, `{"code":400,"error":"Request missing required field","missing_field":"api_key"}`} {
-		if c, _ := sidetrack.ClassOf(g.classify(u, &sidetrack.Response{Status: 400, Body: []byte(body)})); c != sidetrack.Misconfigured {
+		if c, _ := sidetrack.ClassOf(classify(u, &sidetrack.Response{Status: 400, Body: []byte(body)})); c != sidetrack.Misconfigured {
 			t.Errorf("%s: %s", body, c)
 		}
 	}
-	if c, wait := sidetrack.ClassOf(g.classify(u, &sidetrack.Response{Status: 429, Body: []byte(`{"code":429,"throttled_events":[0]}`)})); c != sidetrack.Throttled || wait != throttled {
+	if c, wait := sidetrack.ClassOf(classify(u, &sidetrack.Response{Status: 429, Body: []byte(`{"code":429,"throttled_events":[0]}`)})); c != sidetrack.Throttled || wait != throttled {
 		t.Errorf("%s after %s", c, wait)
 	}
 }

@@ -37,13 +37,14 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 		Token    string   `json:"token_auth,omitempty"`
 	}
 	failed := map[int]error{}
+	var records []int
 	for _, i := range order(u.Events) {
 		q, err := g.action(u.Events[i], u.At)
 		if err != nil {
 			failed[i] = err
 			continue
 		}
-		bulk.Requests = append(bulk.Requests, "?"+q.Encode())
+		bulk.Requests, records = append(bulk.Requests, "?"+q.Encode()), append(records, i)
 	}
 	var err error
 	if len(failed) > 0 {
@@ -57,14 +58,14 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 	if jsonErr != nil {
 		return nil, fmt.Errorf("matomo: encode request: %w", jsonErr)
 	}
-	return &sidetrack.Request{URL: g.cfg.Endpoint, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}, err
+	return &sidetrack.Request{URL: g.cfg.Endpoint, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, Records: records}, err
 }
 
 // classify reads the answer of a bulk request.
 //
 // 200 may stand for requests that Matomo found invalid and did not count. It names them to a
 // super user's token alone. Where it does not name them nobody can send the right ones again without counting the
-// others twice, so that then every event of the request becomes a dead letter that says so.
+// others twice, so that then all of the request becomes a dead letter that says so.
 //
 // Another status with a body of Matomo's means that it stopped; what it had taken before is rolled back, unless
 // NoTransaction says otherwise.
@@ -76,7 +77,7 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 		Indices []int  `json:"invalid_indices"`
 	}
 	read := json.Unmarshal(r.Body, &answer) == nil
-	sent := g.sent(u)
+	sent := r.Records
 	switch {
 	case r.Status == http.StatusOK && read && answer.Invalid > 0:
 		failed := map[int]error{}
@@ -86,11 +87,7 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 			}
 			return &sidetrack.PartialError{Failed: failed}
 		}
-		err := sidetrack.Permanent(fmt.Errorf("matomo: %d of %d events found invalid, it does not say which and counted the others: do not replay all of them", answer.Invalid, len(sent)))
-		for _, i := range sent {
-			failed[i] = err
-		}
-		return &sidetrack.PartialError{Failed: failed}
+		return sidetrack.Unclear(answer.Invalid, fmt.Errorf("matomo: %d of %d events found invalid, it does not say which and counted the others: do not replay all of them", answer.Invalid, len(sent)))
 	case r.Status >= 300 && read && answer.Status == "error" && g.cfg.NoTransaction && answer.Tracked > 0 && answer.Tracked < len(sent):
 		failed := map[int]error{}
 		for _, i := range sent[answer.Tracked:] {
@@ -104,15 +101,6 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 		return &sidetrack.PartialError{Failed: failed}
 	}
 	return sidetrack.DefaultClassify(u, r)
-}
-
-// sent is the indexes of the events in the order of the request, without those that were left out.
-func (g *generator) sent(u sidetrack.Unit) []int {
-	indexes := order(u.Events)
-	return slices.DeleteFunc(indexes, func(i int) bool {
-		_, err := g.action(u.Events[i], u.At)
-		return err != nil
-	})
 }
 
 func number[T int | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

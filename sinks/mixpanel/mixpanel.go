@@ -85,7 +85,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 		encoding = sidetrack.Accepts(sidetrack.Gzip)
 	}
 	return sidetrack.HTTPSink(g,
-		sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), encoding, sidetrack.Classify(g.classify),
+		sidetrack.MaxEvents(maxEvents), sidetrack.MaxBytes(maxBytes), encoding, sidetrack.Classify(classify),
 		sidetrack.Secrets(cfg.Token, cfg.Secret, sidetrack.NewSecret(encoded)),
 	), nil
 }
@@ -130,7 +130,7 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 }
 
 // classify reads strict mode's answer: 400 names the records that failed, and the others are stored.
-func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
+func classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	if r.Status != http.StatusBadRequest {
 		return sidetrack.DefaultClassify(u, r)
 	}
@@ -144,18 +144,13 @@ func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	if json.Unmarshal(r.Body, &answer) != nil || len(answer.Failed) == 0 {
 		return sidetrack.DefaultClassify(u, r)
 	}
-	var sent []int
-	for i, e := range u.Events {
-		if _, err := g.record(e, u.At); err == nil {
-			sent = append(sent, i)
-		}
-	}
 	failed := map[int]error{}
 	for _, f := range answer.Failed {
-		if f.Index < 0 || f.Index >= len(sent) {
+		i, ok := r.Event(f.Index)
+		if !ok {
 			return sidetrack.DefaultClassify(u, r) // not an answer to this: repeats are harmless
 		}
-		failed[sent[f.Index]] = sidetrack.Permanent(fmt.Errorf("mixpanel: %s: %s", flat.Clean(f.Field), flat.Clean(f.Message)))
+		failed[i] = sidetrack.Permanent(fmt.Errorf("mixpanel: %s: %s", flat.Clean(f.Field), flat.Clean(f.Message)))
 	}
 	return &sidetrack.PartialError{Failed: failed}
 }

@@ -26,31 +26,36 @@ func config() Config {
 	return cfg
 }
 
+var answers = []sinktest.Answer{
+	{Name: "two of three failed", Status: 400, Body: `{"code":400,"num_records_imported":1,"failed_records":[{"index":0,"field":"properties.time","message":"'properties.time' is invalid"},{"index":2}],"status":"Bad Request"}`,
+		Want: []sidetrack.Class{sidetrack.Rejected, sidetrack.Delivered, sidetrack.Rejected}},
+	{Name: "behind one that is left out", Status: 400, Body: `{"failed_records":[{"index":1}]}`, Events: []*sidetrack.Event{sinktest.Samples()[0], {Name: "nobody's"}, sinktest.Samples()[1]},
+		Want: []sidetrack.Class{sidetrack.Delivered, sidetrack.Rejected, sidetrack.Rejected}},
+	{Name: "of another request", Status: 400, Body: `{"failed_records":[{"index":2}]}`, Want: []sidetrack.Class{sidetrack.Rejected, sidetrack.Rejected}},
+}
+
+func FuzzSink(f *testing.F) {
+	sinktest.Fuzz(f, func() (*sidetrack.Sink, error) { return New(config()) }, answers...)
+}
+
 func TestContract(t *testing.T) {
 	account := config()
 	account.Account, account.Secret, account.ProjectID, account.Region = "robot", sidetrack.NewSecret("accountsecret"), 7, "eu"
 	for name, cfg := range map[string]Config{"token": config(), "account": account} {
 		t.Run(name, func(t *testing.T) {
-			sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(cfg) }, sinktest.Golden("testdata/golden/"+name))
+			sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(cfg) }, sinktest.Golden("testdata/golden/"+name), sinktest.Answers(answers...))
 		})
 	}
 }
 
 func TestConfig(t *testing.T) {
-	for field, change := range map[string]func(*Config){
+	sinktest.Fields(t, config(), New, map[string]func(*Config){
 		"token":    func(c *Config) { c.Token = sidetrack.Secret{} },
 		"region":   func(c *Config) { c.Region = "mars" },
 		"host":     func(c *Config) { c.Host = "api.mixpanel.com" },
 		"account":  func(c *Config) { c.ProjectID = 7 },
 		"account ": func(c *Config) { c.Account, c.Secret = "a", sidetrack.NewSecret("b") },
-	} {
-		cfg := config()
-		change(&cfg)
-		_, err := New(cfg)
-		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != strings.TrimSpace(field) {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
+	})
 }
 
 var now = time.Date(2026, 1, 31, 12, 0, 30, 0, time.UTC)

@@ -31,7 +31,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for field, change := range map[string]func(*Config){
+	sinktest.Fields(t, config(), New, map[string]func(*Config){
 		"key":     func(c *Config) { c.Key = sidetrack.Secret{} },
 		"key ":    func(c *Config) { c.Key = sidetrack.NewSecret("phx_personal") },
 		"key  ":   func(c *Config) { c.Key = sidetrack.NewSecret(strings.Repeat("x", 65)) },
@@ -39,14 +39,7 @@ func TestConfig(t *testing.T) {
 		"host":    func(c *Config) { c.Host = "posthog.com" },
 		"host ":   func(c *Config) { c.Host = "https://posthog.com/batch" },
 		"persons": func(c *Config) { c.Persons = "some" },
-	} {
-		cfg := config()
-		change(&cfg)
-		_, err := New(cfg)
-		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != strings.TrimSpace(field) {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
+	})
 }
 
 var now = time.Date(2026, 1, 31, 12, 0, 30, 0, time.UTC)

@@ -47,7 +47,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for field, change := range map[string]func(*Config){
+	sinktest.Fields(t, config(), New, map[string]func(*Config){
 		"key":     func(c *Config) { c.Key = sidetrack.Secret{} },
 		"key ":    func(c *Config) { c.Key = sidetrack.NewSecret("a b") },
 		"key  ":   func(c *Config) { c.Dialect, c.Host = "jitsu", "https://jitsu.example" },
@@ -55,14 +55,7 @@ func TestConfig(t *testing.T) {
 		"host":    func(c *Config) { c.Dialect = "rudderstack" },
 		"host ":   func(c *Config) { c.Host = "api.segment.io" },
 		"host  ":  func(c *Config) { c.Host = "https://api.segment.io/v1" },
-	} {
-		cfg := config()
-		change(&cfg)
-		_, err := New(cfg)
-		if fe, ok := err.(*sidetrack.FieldError); !ok || fe.Field != strings.TrimSpace(field) {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
+	})
 }
 
 var now = time.Date(2026, 1, 31, 12, 0, 30, 0, time.UTC)

@@ -2,23 +2,35 @@
 // and for anybody else's. A sink that passes can be trusted with real events.
 //
 //	func TestSink(t *testing.T) {
-//		sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(Config{…}) })
+//		sinktest.Run(t, func() (*sidetrack.Sink, error) { return New(Config{…}) }, sinktest.Golden("testdata/golden"))
 //	}
+//
+//	func FuzzSink(f *testing.F) {
+//		sinktest.Fuzz(f, func() (*sidetrack.Sink, error) { return New(Config{…}) })
+//	}
+//
+// What Run checks, each as a subtest:
+//
+//   - specification: limits in range, purposes that exist, a GroupBy that depends on the event alone
+//   - pure: the same bytes for the same unit, from concurrent calls, from another sink of the same configuration and on a later
+//     attempt; no event changed; a request that net/http sends
+//   - hostile events: no panic, no broken JSON, no request of nothing; in a batch, failures that name events that are there
+//   - secrets and addresses: no secret in errors and printed requests, no full address in requests
+//   - answers: the class of each status, whatever the body, for one event and for several; Retry-After; and those of Answers
+//   - goroutines: none is left behind after Close
+//   - golden: the requests of Samples, with the option Golden
+//   - writer, instead of all from pure to answers, for a sink that writes: samples and hostile events, contexts that end, Erase, Preview
 package sinktest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,9 +43,7 @@ import (
 	"github.com/sidetrack-go/sidetrack/internal/hostile"
 )
 
-var update = flag.Bool("update", false, "write the golden files of sinktest anew")
-
-// At is the time of every attempt in this suite.
+// at is the time of every attempt in this suite.
 var at = time.Date(2026, 1, 31, 12, 0, 30, 0, time.UTC)
 
 // Option changes what Run does.
@@ -44,6 +54,9 @@ type suite struct {
 	golden  string
 	samples []*sidetrack.Event
 	noNeeds bool
+	dialect []Answer
+
+	patience time.Duration // with a Writer whose context has ended
 }
 
 // Golden compares the requests for Samples with files in dir, one for each event. go test
@@ -58,11 +71,12 @@ func WithoutNeeds() Option { return func(s *suite) { s.noNeeds = true } }
 // sends nothing over the network; Writers are written to.
 func Run(t *testing.T, build func() (*sidetrack.Sink, error), opts ...Option) {
 	t.Helper()
-	s := &suite{build: build, samples: Samples()}
+	s := &suite{build: build, samples: Samples(), patience: 10 * time.Second}
 	for _, o := range opts {
 		o(s)
 	}
 	t.Run("specification", s.specification)
+	t.Run("goroutines", s.goroutines)
 	if s.sink(t).Generator == nil {
 		t.Run("writer", s.writer)
 		return
@@ -103,6 +117,12 @@ func (s *suite) specification(t *testing.T) {
 	}
 	if len(spec.Needs) == 0 && !s.noNeeds {
 		t.Error("the sink needs no consent at all: if that is meant, say so with WithoutNeeds")
+	}
+	if slices.ContainsFunc(spec.SplitAge, func(d time.Duration) bool { return d <= 0 }) {
+		t.Errorf("an age of %v splits nothing", spec.SplitAge)
+	}
+	if spec.Writer != nil && (spec.Tokens != nil || len(spec.Accepts) > 0) {
+		t.Error("a Writer is neither authorized nor compressed by the engine")
 	}
 	for _, p := range spec.Needs {
 		if _, err := sidetrack.ParsePurpose(string(p)); err != nil {
@@ -233,26 +253,70 @@ func (s *suite) hostile(t *testing.T) {
 	spec := s.sink(t)
 	for name, e := range hostile.Events() {
 		e.SetOrigin(nil)
-		func() {
-			defer func() {
-				if p := recover(); p != nil {
-					t.Errorf("%s: panic: %v", name, p)
-				}
-			}()
-			r, err := spec.Generator.Request(unit(e))
-			switch {
-			case err == nil && r == nil:
-				t.Errorf("%s: neither a request nor an error", name)
-			case err == nil:
-				s.sendable(t, spec, unit(e), r)
-				if strings.Contains(r.Header.Get("Content-Type"), "json") && !json.Valid(r.Body) {
-					t.Errorf("%s: the body is no JSON: %.200q", name, r.Body)
-				}
-			}
-		}()
+		s.survives(t, spec, name, unit(e))
+		if spec.MaxEvents > 1 {
+			// As the engine may put it: between events that can be sent, or beside itself.
+			one, other := s.samples[0].Clone(), s.samples[0].Clone()
+			other.ID = uuid.NewSHA1(other.ID, []byte("other"))
+			s.survives(t, spec, name+" in a batch", unit(one, e, other))
+			s.survives(t, spec, name+" twice", unit(e, e.Clone()))
+		}
 	}
 	if _, err := spec.Generator.Request(sidetrack.Unit{At: at}); err == nil {
 		t.Error("a unit without events gives a request")
+	}
+}
+
+// survives checks what a generator makes of a unit of which it may be able to send nothing, or a part.
+func (s *suite) survives(t *testing.T, spec sidetrack.SinkSpec, name string, u sidetrack.Unit) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("%s: panic: %v", name, p)
+		}
+	}()
+	r, err := spec.Generator.Request(u)
+	partial, isPartial := errors.AsType[*sidetrack.PartialError](err)
+	if isPartial {
+		wellFormed(t, name, u, partial)
+	}
+	switch left := u.Events; {
+	case isPartial && len(partial.Failed) == len(left) && r != nil:
+		t.Errorf("%s: a request although every event is left out", name)
+	case isPartial && len(partial.Failed) < len(left) && r == nil:
+		t.Errorf("%s: no request for the events that are not left out", name)
+	case err == nil && r == nil:
+		t.Errorf("%s: neither a request nor an error", name)
+	case r == nil:
+		return
+	}
+	if r == nil || err != nil && !isPartial {
+		return
+	}
+	s.sendable(t, spec, u, r)
+	if strings.Contains(r.Header.Get("Content-Type"), "json") && !json.Valid(r.Body) {
+		t.Errorf("%s: the body is no JSON: %.200q", name, r.Body)
+	}
+	for k, i := range r.Records {
+		if i < 0 || i >= len(u.Events) || isPartial && partial.Failed[i] != nil {
+			t.Errorf("%s: record %d is of event %d, which is not in the request", name, k, i)
+		}
+	}
+}
+
+// wellFormed checks that a partial error is about events of the unit.
+func wellFormed(t *testing.T, name string, u sidetrack.Unit, p *sidetrack.PartialError) {
+	t.Helper()
+	if len(p.Failed) == 0 {
+		t.Errorf("%s: a partial error about nothing", name)
+	}
+	for i, err := range p.Failed {
+		switch {
+		case i < 0 || i >= len(u.Events):
+			t.Errorf("%s: failure of event %d of %d", name, i, len(u.Events))
+		case err == nil:
+			t.Errorf("%s: event %d failed without an error", name, i)
+		}
 	}
 }
 
@@ -267,15 +331,18 @@ func (s *suite) leaks(t *testing.T) {
 	for _, e := range hostile.Events() {
 		full := e.Origin()
 		e.SetOrigin(full) // a sink never gets one; if it did, it must not use it
-		r, err := spec.Generator.Request(unit(e))
-		if err != nil {
-			fmt.Fprintf(&out, "%v %+v\n", err, err)
-			continue
-		}
-		fmt.Fprintf(&out, "%v %+v %s\n", r, r, r)
-		if strings.Contains(show(r), hostile.Address) {
-			t.Error("the request holds the visitor's full address")
-		}
+		func() {
+			defer func() { _ = recover() }() // the hostile events' own check reports it
+			r, err := spec.Generator.Request(unit(e))
+			if err != nil {
+				fmt.Fprintf(&out, "%v %+v\n", err, err)
+				return
+			}
+			fmt.Fprintf(&out, "%v %+v %s\n", r, r, r)
+			if strings.Contains(show(r), hostile.Address) {
+				t.Error("the request holds the visitor's full address")
+			}
+		}()
 	}
 	for _, secret := range spec.Secrets {
 		if v := secret.Reveal(); v != "" && strings.Contains(out.String(), v) {
@@ -287,188 +354,4 @@ func (s *suite) leaks(t *testing.T) {
 func around(s, part string) string {
 	i := strings.Index(s, part)
 	return s[max(0, i-80):i] + "[here]"
-}
-
-// answers checks the sink's reading of HTTP answers against what the engine does with each class.
-func (s *suite) answers(t *testing.T) {
-	spec := s.sink(t)
-	u := unit(s.samples[0])
-	for _, tt := range []struct {
-		status int
-		want   []sidetrack.Class
-	}{
-		{200, []sidetrack.Class{sidetrack.Delivered, sidetrack.Rejected, sidetrack.Misconfigured}}, // some backends refuse in the body, or know that it is none of theirs
-		{204, []sidetrack.Class{sidetrack.Delivered}},
-		{302, []sidetrack.Class{sidetrack.Misconfigured}},
-		{400, []sidetrack.Class{sidetrack.Rejected}},
-		{401, []sidetrack.Class{sidetrack.Misconfigured}},
-		{403, []sidetrack.Class{sidetrack.Misconfigured, sidetrack.Throttled}},
-		{404, []sidetrack.Class{sidetrack.Misconfigured}},
-		{408, []sidetrack.Class{sidetrack.Retry}},
-		{413, []sidetrack.Class{sidetrack.Rejected}},
-		{429, []sidetrack.Class{sidetrack.Throttled}},
-		{500, []sidetrack.Class{sidetrack.Retry}},
-		{502, []sidetrack.Class{sidetrack.Retry}},
-		{503, []sidetrack.Class{sidetrack.Retry, sidetrack.Throttled}},
-		{504, []sidetrack.Class{sidetrack.Retry}},
-	} {
-		classify := spec.Classify
-		if classify == nil {
-			classify = sidetrack.DefaultClassify
-		}
-		for _, body := range []string{"", "{}", "<html>", "\xff\x00", strings.Repeat("x", sidetrack.MaxResponseBytes)} {
-			err := classify(u, &sidetrack.Response{Status: tt.status, Header: http.Header{}, Body: []byte(body)})
-			if partial, ok := errors.AsType[*sidetrack.PartialError](err); ok {
-				for i := range partial.Failed {
-					if i < 0 || i >= len(u.Events) {
-						t.Errorf("status %d: failure of event %d of %d", tt.status, i, len(u.Events))
-					}
-				}
-				continue
-			}
-			if class, _ := sidetrack.ClassOf(err); !slices.Contains(tt.want, class) {
-				t.Errorf("status %d with body %.20q: %s, want one of %v", tt.status, body, class, tt.want)
-			}
-		}
-	}
-	classify := spec.Classify
-	if classify == nil {
-		classify = sidetrack.DefaultClassify
-	}
-	for _, status := range []int{429, 503} {
-		for name, header := range map[string]http.Header{
-			"seconds": {"Retry-After": {"7"}},
-			"a date":  {"Retry-After": {"Sat, 31 Jan 2026 12:00:07 GMT"}, "Date": {"Sat, 31 Jan 2026 12:00:00 GMT"}},
-		} {
-			if class, after := sidetrack.ClassOf(classify(u, &sidetrack.Response{Status: status, Header: header})); class != sidetrack.Throttled || after != 7*time.Second {
-				t.Errorf("%d with Retry-After as %s: %s after %s, want throttled after 7s", status, name, class, after)
-			}
-		}
-	}
-}
-
-func (s *suite) goldens(t *testing.T) {
-	spec := s.sink(t)
-	for _, e := range s.samples {
-		r, err := spec.Generator.Request(unit(e))
-		got := ""
-		if err != nil {
-			got = "error: " + err.Error() + "\n"
-		} else {
-			got = mask(pretty(r), spec.Secrets)
-		}
-		file := filepath.Join(s.golden, e.MessageID+".golden")
-		if *update {
-			if err := os.MkdirAll(s.golden, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Errorf("%v (go test -update writes it)", err)
-			continue
-		}
-		if got != string(want) {
-			t.Errorf("%s has changed:\n%s\nwant:\n%s", e.MessageID, got, want)
-		}
-	}
-}
-
-func pretty(r *sidetrack.Request) string {
-	c := *r
-	var b bytes.Buffer
-	if json.Indent(&b, r.Body, "", "  ") == nil {
-		c.Body = b.Bytes()
-	}
-	return show(&c) + "\n"
-}
-
-func mask(s string, secrets []sidetrack.Secret) string {
-	for _, secret := range secrets {
-		if v := secret.Reveal(); v != "" {
-			s = strings.ReplaceAll(s, v, secret.String())
-		}
-	}
-	return s
-}
-
-func (s *suite) writer(t *testing.T) {
-	spec := s.sink(t)
-	for _, u := range s.units(spec, s.samples) {
-		if err := spec.Writer.Write(t.Context(), u); err != nil {
-			t.Errorf("a sample cannot be written: %v", err)
-		}
-	}
-	for name, e := range hostile.Events() {
-		e.SetOrigin(nil)
-		func() {
-			defer func() {
-				if p := recover(); p != nil {
-					t.Errorf("%s: panic: %v", name, p)
-				}
-			}()
-			if err := spec.Writer.Write(t.Context(), unit(e)); err != nil {
-				if class, _ := sidetrack.ClassOf(err); class == sidetrack.Retry {
-					if p, ok := errors.AsType[*sidetrack.PartialError](err); !ok || p.Failed[0] == nil {
-						t.Errorf("%s: an event that can never be written asks for a retry: %v", name, err)
-					}
-				}
-			}
-		}()
-	}
-	if spec.Erase != nil {
-		s.erase(t, spec)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	done := make(chan struct{})
-	go func() {
-		_ = spec.Writer.Write(ctx, unit(s.samples[0]))
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Error("Write does not return although its context has ended")
-	}
-	if spec.Preview != nil {
-		if b, err := spec.Preview(unit(s.samples[0])); err != nil || len(b) == 0 {
-			t.Errorf("preview: %q, %v", b, err)
-		}
-	}
-}
-
-// erase checks that a sink that says it can erase does so, and tells the person from others.
-func (s *suite) erase(t *testing.T, spec sidetrack.SinkSpec) {
-	t.Helper()
-	const person, other = "sinktest-erase", "sinktest-other"
-	var events []*sidetrack.Event
-	for i, id := range []string{person, other, "", ""} {
-		e := s.samples[0].Clone()
-		e.ID, e.Visitor.ClientID = uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, person, i)), id
-		e.Visitor.UserID = []string{"", "", person, other}[i]
-		events = append(events, e)
-	}
-	for chunk := range slices.Chunk(events, spec.MaxEvents) {
-		if err := spec.Writer.Write(t.Context(), unit(chunk...)); err != nil {
-			t.Fatalf("a sample cannot be written: %v", err)
-		}
-	}
-	for _, step := range []struct {
-		who  sidetrack.Person
-		want int64
-	}{
-		{sidetrack.Person{ClientID: other + "'"}, 0}, {sidetrack.Person{}, 0},
-		{sidetrack.Person{ClientID: person}, 1}, {sidetrack.Person{ClientID: person}, 0}, // by the client id alone
-		{sidetrack.Person{ClientID: other, UserID: person}, 2},
-		{sidetrack.Person{UserID: other}, 1},
-	} {
-		if n, err := spec.Erase(t.Context(), step.who); err != nil || n != step.want {
-			t.Errorf("erased %d events of %+v, want %d: %v", n, step.who, step.want, err)
-		}
-	}
 }
