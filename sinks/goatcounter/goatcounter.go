@@ -55,7 +55,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	g := &generator{url: strings.TrimSuffix(cfg.Endpoint, "/") + "/api/v0/count", header: http.Header{
 		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + cfg.Token.Reveal()},
 	}}
-	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.Concurrency(1), sidetrack.Classify(g.classify), sidetrack.Secrets(cfg.Token)), nil
+	return sidetrack.HTTPSink(g, sidetrack.MaxEvents(maxEvents), sidetrack.Concurrency(1), sidetrack.Classify(classify), sidetrack.Secrets(cfg.Token)), nil
 }
 
 type generator struct {
@@ -118,23 +118,18 @@ func (g *generator) Request(u sidetrack.Unit) (*sidetrack.Request, error) {
 }
 
 // classify reads the answer 400 that names what GoatCounter refused: the others are counted, and must not be sent again.
-func (g *generator) classify(u sidetrack.Unit, r *sidetrack.Response) error {
+func classify(u sidetrack.Unit, r *sidetrack.Response) error {
 	var answer struct {
 		Errors map[string]string `json:"errors"`
 	}
 	if r.Status != http.StatusBadRequest || json.Unmarshal(r.Body, &answer) != nil {
 		return sidetrack.DefaultClassify(u, r)
 	}
-	var sent []int
-	for i, e := range u.Events {
-		if _, err := makeHit(e, u.At); err == nil {
-			sent = append(sent, i)
-		}
-	}
 	failed := map[int]error{}
 	for k, message := range answer.Errors {
-		if i, err := strconv.Atoi(k); err == nil && i >= 0 && i < len(sent) {
-			failed[sent[i]] = sidetrack.Permanent(fmt.Errorf("goatcounter: %s", flat.Clean(message)))
+		record, err := strconv.Atoi(k)
+		if i, ok := r.Event(record); err == nil && ok {
+			failed[i] = sidetrack.Permanent(fmt.Errorf("goatcounter: %s", flat.Clean(message)))
 		}
 	}
 	if len(failed) == 0 {

@@ -139,22 +139,21 @@ func TestAgreesWithScript(t *testing.T) {
 
 // The answer to a batch of which some were refused speaks of those alone, by their place in the request.
 func TestAnswers(t *testing.T) {
-	g := &generator{}
-	events := []*sidetrack.Event{{Name: ""}, {Name: "a"}, {Name: "b"}, {Name: "c"}}
+	events := []*sidetrack.Event{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	for _, e := range events {
 		e.Visitor.ClientID = "1"
 	}
 	u := sidetrack.Unit{Events: events, At: now}
-	err := g.classify(u, &sidetrack.Response{Status: 400, Body: []byte(`{"errors":{"1":"path: too bad","7":"of nothing"}}`)})
+	err := classify(u, &sidetrack.Response{Status: 400, Records: []int{0, 1, 2}, Body: []byte(`{"errors":{"1":"path: too bad","7":"of nothing"}}`)})
 	partial, ok := errors.AsType[*sidetrack.PartialError](err)
-	if !ok || len(partial.Failed) != 1 || !strings.Contains(fmt.Sprint(partial.Failed[2]), "too bad") {
+	if !ok || len(partial.Failed) != 1 || !strings.Contains(fmt.Sprint(partial.Failed[1]), "too bad") {
 		t.Fatalf("%v", err)
 	}
-	if class, _ := sidetrack.ClassOf(partial.Failed[2]); class != sidetrack.Rejected {
+	if class, _ := sidetrack.ClassOf(partial.Failed[1]); class != sidetrack.Rejected {
 		t.Errorf("%s", class)
 	}
 	for body, want := range map[string]sidetrack.Class{`{"error":"no hits"}`: sidetrack.Rejected, `{"errors":{"9":"x"}}`: sidetrack.Rejected} {
-		if class, _ := sidetrack.ClassOf(g.classify(u, &sidetrack.Response{Status: 400, Body: []byte(body)})); class != want {
+		if class, _ := sidetrack.ClassOf(classify(u, &sidetrack.Response{Status: 400, Records: []int{0, 1, 2}, Body: []byte(body)})); class != want {
 			t.Errorf("%s is %s", body, class)
 		}
 	}
