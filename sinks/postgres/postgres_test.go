@@ -38,8 +38,13 @@ func TestServer(t *testing.T) {
 	s := pgtest.Start(t)
 	conn := s.Connect()
 	for name, f := range map[string]func(*testing.T, *pgtest.Server, *pgx.Conn){
-		"contract": contract,
-		"repeats":  repeats,
+		"contract":                contract,
+		"repeats":                 repeats,
+		"everything is read back": everything,
+		"documentation":           documentation,
+		"classes":                 classes,
+		"isolation":               isolation,
+		"creation":                creation,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, s, conn) })
 	}
