@@ -280,6 +280,9 @@ func TestConfiguration(t *testing.T) {
 	if v := sink.Spec().Secrets; len(v) != 2 || v[1].Reveal() != "s3 cret" {
 		t.Errorf("%d secrets", len(v))
 	}
+	if got := sink.Spec().DDL; got != DDL("", "events") {
+		t.Errorf("ddl %s", got)
+	}
 	if err := sink.Spec().Close(); err != nil {
 		t.Error(err)
 	}

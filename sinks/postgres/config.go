@@ -66,7 +66,7 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	w := newWriter(cfg, pool)
 	return sidetrack.WriterSink(w, sidetrack.MaxEvents(maxUnit), sidetrack.Concurrency(cfg.Connections),
 		sidetrack.Secrets(cfg.URL, sidetrack.NewSecret(pool.ConnConfig.Password)),
-		sidetrack.Close(w.close), sidetrack.Erase(w.erase), sidetrack.Preview(preview), sidetrack.DDL(DDL(cfg.Schema, cfg.Table))), nil
+		sidetrack.DDL(DDL(cfg.Schema, cfg.Table)), sidetrack.Close(w.close), sidetrack.Erase(w.erase), sidetrack.Preview(preview), sidetrack.DDL(DDL(cfg.Schema, cfg.Table))), nil
 }
 
 // checkName refuses what PostgreSQL would not take as a name, or would change.
