@@ -131,6 +131,11 @@ func (l pairList) of(figure func(pair) float64) float64 {
 	return median(all)
 }
 
+// backlog is what waited for the first of the sick.
+func (l pairList) backlog() float64 {
+	return l.of(func(p pair) float64 { return float64(p.Ill.Others[0].Backlog) })
+}
+
 // Bounds of what healthy sinks and visitors may notice. One that waited for a sick neighbour would notice seconds: below these times
 // a ratio says more about the machine.
 const (
@@ -174,7 +179,7 @@ const (
 
 // flat fails when memory grows with the backlog.
 func (l pairList) flat() error {
-	if backlog := l.of(func(p pair) float64 { return float64(p.Ill.Others[0].Backlog) }); backlog < enoughBacklog {
+	if backlog := l.backlog(); backlog < enoughBacklog {
 		return fmt.Errorf("%s: a backlog of %.0f events says nothing about memory: take %d or more", l[0].Check, backlog, enoughBacklog)
 	}
 	if per := l.of(func(p pair) float64 { return p.growth(live) }); per > mostPer100k {

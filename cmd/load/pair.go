@@ -55,12 +55,15 @@ func (p pair) String() string {
 func (l pairList) String() string {
 	p := l[0]
 	const mb = 1 << 20
-	return fmt.Sprintf("%s, %s at %d events/s, medians of %d: rate ratio %.3f, lag p50 ratio %.2f, p99 ratio %.2f, collector p99 ratio %.2f\n"+
-		"  RSS at most %.0f MB well, %.0f MB sick; with 100,000 events it grows by %.1f MB and %.1f MB, what is in use by %.1f MB and %.1f MB\n\n",
+	text := fmt.Sprintf("%s, %s at %d events/s, medians of %d: rate ratio %.3f, lag p50 ratio %.2f, p99 ratio %.2f, collector p99 ratio %.2f; RSS at most %.0f MB well, %.0f MB sick\n",
 		p.Check, p.Sick, p.Rate, len(l), l.of(pair.rate), l.of(pair.lagP50), l.of(pair.lagP99), l.of(pair.p99),
-		l.of(func(p pair) float64 { return highest(p.Base.Memory, rss) })/mb, l.of(func(p pair) float64 { return highest(p.Ill.Memory, rss) })/mb,
-		l.of(func(p pair) float64 { return p.growthWell(rss) })/mb, l.of(func(p pair) float64 { return p.growth(rss) })/mb,
-		l.of(func(p pair) float64 { return p.growthWell(live) })/mb, l.of(func(p pair) float64 { return p.growth(live) })/mb)
+		l.of(func(p pair) float64 { return highest(p.Base.Memory, rss) })/mb, l.of(func(p pair) float64 { return highest(p.Ill.Memory, rss) })/mb)
+	if l.backlog() >= enoughBacklog {
+		text += fmt.Sprintf("  with 100,000 events RSS grows by %.1f MB well, %.1f MB sick; what is in use by %.1f MB and %.1f MB\n",
+			l.of(func(p pair) float64 { return p.growthWell(rss) })/mb, l.of(func(p pair) float64 { return p.growth(rss) })/mb,
+			l.of(func(p pair) float64 { return p.growthWell(live) })/mb, l.of(func(p pair) float64 { return p.growth(live) })/mb)
+	}
+	return text + "\n"
 }
 
 // append adds the pair to a file of records, one a line, so that pairs can be measured one at a time.
