@@ -187,7 +187,7 @@ func (w *jsonWriter) time(name string, t time.Time) {
 	w.lose(u.Round(0) != t)
 	w.key(name)
 	w.b = append(w.b, '"')
-	w.b = u.AppendFormat(w.b, time.RFC3339Nano)
+	w.b = appendTime(w.b, u)
 	w.b = append(w.b, '"')
 }
 
@@ -326,6 +326,10 @@ func (w *jsonWriter) otherValue(v any) error {
 func (w *jsonWriter) float(f float64) error {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return &FieldError{Problem: "must be a finite number"}
+	}
+	if n := int64(f); float64(n) == f && n > 0 && n < 1<<53 { // a quantity, mostly; the same text for less work
+		w.b = strconv.AppendInt(w.b, n, 10)
+		return nil
 	}
 	format := byte('f')
 	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
@@ -553,6 +557,32 @@ func appendEscaped(b []byte, s string) (_ []byte, valid bool) {
 		start = i
 	}
 	return append(b, s[start:]...), valid
+}
+
+// appendTime appends RFC 3339 with as many decimals as needed, as time.RFC3339Nano does in several times the work. t is in UTC.
+func appendTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, time.RFC3339Nano)
+	}
+	hour, minute, second := t.Clock()
+	two := func(n int) (byte, byte) { return byte('0' + n/10), byte('0' + n%10) }
+	text := []byte("0000-00-00T00:00:00.000000000")
+	text[0], text[1] = two(year / 100)
+	text[2], text[3] = two(year % 100)
+	text[5], text[6] = two(int(month))
+	text[8], text[9] = two(day)
+	text[11], text[12] = two(hour)
+	text[14], text[15] = two(minute)
+	text[17], text[18] = two(second)
+	end := len("0000-00-00T00:00:00")
+	for i, n := len(text)-1, t.Nanosecond(); n > 0; i, n = i-1, n/10 {
+		text[i] = byte('0' + n%10)
+		if end < i && text[i] != '0' {
+			end = i + 1
+		}
+	}
+	return append(append(b, text[:end]...), 'Z')
 }
 
 // encodeUUID overwrites a dashed form of zeros.

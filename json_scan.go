@@ -361,9 +361,13 @@ func (sc *scanner) int() (int64, error) {
 }
 
 func (sc *scanner) float() (float64, error) {
-	text, _, err := sc.number()
+	text, whole, err := sc.number()
 	if err != nil {
 		return 0, err
+	}
+	if whole && len(text) <= 15 && text[0] != '-' { // exact, and cheaper
+		n, err := strconv.ParseInt(text, 10, 64)
+		return float64(n), err
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {

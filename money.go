@@ -24,7 +24,7 @@ var (
 // thousands separators.
 func ParseMoney(s string) (Money, error) {
 	mant, exp := s, 0
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
+	if i := max(strings.IndexByte(s, 'e'), strings.IndexByte(s, 'E')); i >= 0 {
 		n, err := strconv.Atoi(s[i+1:])
 		if err != nil || n < -400 || n > 400 {
 			return 0, errMoneySyntax
@@ -39,19 +39,23 @@ func ParseMoney(s string) (Money, error) {
 	if whole == "" && frac == "" {
 		return 0, errMoneySyntax
 	}
-	digits := whole + frac
-	for i := range len(digits) {
-		if digits[i] < '0' || digits[i] > '9' {
-			return 0, errMoneySyntax
-		}
+	if !isDigits(whole) || !isDigits(frac) {
+		return 0, errMoneySyntax
 	}
-	// point is where the decimal point of the micro amount lies in digits.
+	digits := len(whole) + len(frac)
+	digit := func(i int) int64 {
+		if i < len(whole) {
+			return int64(whole[i] - '0')
+		}
+		return int64(frac[i-len(whole)] - '0')
+	}
+	// point is where the decimal point of the micro amount lies in the digits.
 	point := len(whole) + exp + 6
 	var n int64
 	for i := 0; i < point; i++ {
 		d := int64(0)
-		if i < len(digits) {
-			d = int64(digits[i] - '0')
+		if i < digits {
+			d = digit(i)
 		} else if n == 0 {
 			break
 		}
@@ -60,7 +64,7 @@ func ParseMoney(s string) (Money, error) {
 		}
 		n = n*10 + d
 	}
-	if point >= 0 && point < len(digits) && digits[point] >= '5' {
+	if point >= 0 && point < digits && digit(point) >= 5 {
 		if n == math.MaxInt64 {
 			return 0, errMoneyRange
 		}
@@ -70,6 +74,15 @@ func ParseMoney(s string) (Money, error) {
 		n = -n
 	}
 	return Money(n), nil
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // MoneyOf converts a float such as 19.99 to the nearest millionth. NaN and values
