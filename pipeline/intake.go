@@ -1,11 +1,14 @@
 package pipeline
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -139,11 +142,10 @@ func (p *Pipeline) accept(ctx context.Context, source string, events []*sidetrac
 // intakeOne completes one event, runs the intake processors and encodes it into it.
 // A reason with a nil error is a drop.
 func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Event, it *encoded) (sidetrack.Reason, error) {
-	now := time.Now()
 	p.complete(source, e, p.cfg.Now())
 	if p.dedup != nil && p.identify(e) {
 		// A look before the processors, so that a duplicate does not count in the visitor's session.
-		if p.dedup.stored(e.ID, now) {
+		if p.dedup.stored(e.ID, time.Now()) {
 			return sidetrack.ReasonDuplicate, nil
 		}
 		it.known = true
@@ -180,13 +182,27 @@ func (p *Pipeline) intakeOne(ctx context.Context, source string, e *sidetrack.Ev
 // message id gets an id derived from it, so that a repeat gets the same; others a new UUIDv7.
 func (p *Pipeline) seal(e *sidetrack.Event) error {
 	if !p.identify(e) {
-		id, err := uuid.NewV7()
+		id, err := p.ids.next()
 		if err != nil {
 			return fmt.Errorf("pipeline: event id: %w", err)
 		}
 		e.ID = id
 	}
 	return e.Validate(e.Received)
+}
+
+// ids makes the ids of events that have none from their clients. The random part of many is read at once.
+type ids struct {
+	mu     sync.Mutex
+	random *bufio.Reader
+}
+
+func newIDs() *ids { return &ids{random: bufio.NewReader(rand.Reader)} }
+
+func (g *ids) next() (uuid.UUID, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return uuid.NewV7FromReader(g.random)
 }
 
 // complete fills what the engine knows better than any source.

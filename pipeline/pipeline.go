@@ -35,6 +35,7 @@ type Pipeline struct {
 	sites   *sites.Index
 	dedup   *dedup // nil: off
 	queue   *queue
+	ids     *ids
 	batches *batches
 	sinks   []*sink
 
@@ -72,6 +73,7 @@ func New(cfg Config) (*Pipeline, error) {
 		sites:       sites.New(cfg.Sites),
 		dedup:       newDedup(cfg.Dedup),
 		queue:       newQueue(cfg.QueueEvents, cfg.QueueBytes),
+		ids:         newIDs(),
 		sourcesDone: make(chan struct{}),
 		committed:   make(chan struct{}),
 	}

@@ -260,7 +260,7 @@ func (c *Collector) emit(w http.ResponseWriter, ctx context.Context, d sidetrack
 	}
 	var seen drops
 	err := c.out.Emit(sidetrack.ObserveDrops(ctx, &seen), d.Events...)
-	w.Header()[reasonHeader] = []string{seen.header(len(d.Events), err)}
+	w.Header()[reasonHeader] = seen.header(len(d.Events), err)
 	c.respond(w, d, err)
 }
 
