@@ -60,6 +60,10 @@ func tokenize(s string) ([]string, error) {
 				}
 				if s[j] == '\\' && j+1 < len(s) {
 					j++
+					if at := strings.IndexByte("0ntrbf", s[j]); at >= 0 {
+						b.WriteByte("\x00\n\t\r\b\f"[at])
+						continue
+					}
 				} else if s[j] == c {
 					break
 				}

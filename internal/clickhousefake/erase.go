@@ -3,7 +3,6 @@ package clickhousefake
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -20,23 +19,17 @@ func (c condition) holds(r Row) bool {
 	return false
 }
 
-// where reads column = {name:String} OR …, with the values of the request's parameters param_name.
-func (p *parser) where(q url.Values) (out condition) {
+// where reads column = 'text' OR …
+func (p *parser) where() (out condition) {
 	for p.err == nil {
 		column := p.ident()
 		p.want("=")
-		p.want("{")
-		name := p.ident()
-		p.want(":")
-		p.want("String")
-		p.want("}")
-		if p.err == nil && !q.Has("param_"+name) {
-			p.err = throw(456, "Query parameter `"+name+"` was not set")
+		value, ok := strings.CutPrefix(p.next(), "'")
+		if !ok {
+			p.at--
+			p.fail("a text")
 		}
-		if p.err == nil && strings.ContainsAny(q.Get("param_"+name), "\t\n") {
-			p.err = throw(457, "Value "+q.Get("param_"+name)+" cannot be parsed as String for query parameter '"+name+"' because it isn't parsed completely")
-		}
-		out = append(out, struct{ column, value string }{column, unescape(q.Get("param_" + name))})
+		out = append(out, struct{ column, value string }{column, value})
 		if !p.is("OR") {
 			break
 		}
@@ -47,13 +40,8 @@ func (p *parser) where(q url.Values) (out condition) {
 	return out
 }
 
-// unescape reads the value of a parameter, which is in the form of TabSeparated.
-func unescape(s string) string {
-	return strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r", `\0`, "\x00", `\b`, "\b", `\f`, "\f", `\'`, `'`).Replace(s)
-}
-
 // other runs the statements beside CREATE TABLE and INSERT that the fake knows: it counts rows by id, and deletes some.
-func (s *Server) other(statement string, q url.Values, set settings, w http.ResponseWriter) error {
+func (s *Server) other(statement string, set settings, w http.ResponseWriter) error {
 	tokens, err := tokenize(statement)
 	if err != nil {
 		return throw(62, "Syntax error: "+err.Error())
@@ -68,7 +56,7 @@ func (s *Server) other(statement string, q url.Values, set settings, w http.Resp
 		p.want("DELETE")
 	}
 	p.want("WHERE")
-	where := p.where(q)
+	where := p.where()
 	if p.err != nil {
 		return p.err
 	}

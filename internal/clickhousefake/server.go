@@ -282,7 +282,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, sent []byte) (*Fa
 	if !strings.HasPrefix(strings.ToUpper(strings.TrimSpace(statement)), "INSERT") {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return nil, s.other(statement, q, set, w)
+		return nil, s.other(statement, set, w)
 	}
 	in, err := parseInsert(statement)
 	if err != nil {

@@ -3,7 +3,6 @@ package clickhousefake
 import (
 	"net/url"
 	"strconv"
-	"strings"
 )
 
 // settings are those of a query that differ from their defaults.
@@ -30,7 +29,7 @@ func readSettings(q url.Values) (settings, error) {
 		set[k] = v
 	}
 	for k, v := range q {
-		if notSettings[k] || strings.HasPrefix(k, "param_") {
+		if notSettings[k] {
 			continue
 		}
 		switch kinds[k] {

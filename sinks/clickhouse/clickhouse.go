@@ -63,7 +63,8 @@ func New(cfg Config) (*sidetrack.Sink, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	g := &generator{url: cfg.endpoint(), header: http.Header{"Content-Type": {"application/x-ndjson"}}}
+	// What the rows are is said by FORMAT: ClickHouse does not look at the type of a body.
+	g := &generator{url: cfg.endpoint(), header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}}
 	if cfg.User != "" {
 		g.header["X-Clickhouse-User"] = []string{cfg.User}
 	}
