@@ -214,7 +214,7 @@ func (w *writer) hashes(e *sidetrack.Event) sidetrack.UserData {
 	var u sidetrack.UserData
 	add := func(key, field, value string) {
 		if err := u.AddMatch(key, value); err != nil {
-			w.note(RuleUserData, field, "has no form that Meta can match: left out") // the error of a broken value is no reason to lose the event
+			w.note(RuleUserData, field, "has no form that Meta can match: left out") // what is broken costs itself and not the event
 		}
 	}
 	if d := e.UserData; d != nil {
