@@ -89,7 +89,7 @@ func classifyTransport(err error) error {
 	if c, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		cause = c.Unwrap() // without the list of what the connection string said
 	}
-	text := &quiet{text: "postgres: " + cause.Error(), err: err}
+	text := &quiet{text: "postgres: " + strings.ReplaceAll(cause.Error(), "\n", "; "), err: err} // one for each address tried
 	var (
 		certificate *tls.CertificateVerificationError
 		authority   x509.UnknownAuthorityError
