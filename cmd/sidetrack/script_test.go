@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 	"github.com/sidetrack-go/sidetrack/internal/gamock"
 )
 
@@ -77,10 +77,9 @@ func answering(ts *testscript.TestScript, _ bool, args []string) {
 
 // freePort sets a variable to an address nobody listens on: freeport NAME.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := faults.FreeAddr()
 	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	ts.Setenv(args[0], addr)
 }
 
 // post sends JSON, waiting for the listener to come up, and checks the status: post STATUS URL BODY.
