@@ -23,6 +23,7 @@ var (
 	uncertain = desc("sink_uncertain_total", "Events that ended around a crash, and nobody knows how.", "sink")
 	pending   = desc("sink_pending_events", "Events that are queued, in flight or parked.", "sink")
 	bytes     = desc("sink_pending_bytes", "What waits for the sink on the bus, about.", "sink")
+	rateWait  = desc("sink_rate_wait_seconds_total", "How long the sink has waited for its own rate, since the start.", "sink")
 	state     = desc("sink_state", "1 for the state that the sink is in.", "sink", "state")
 )
 
@@ -33,7 +34,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.attempts.Describe(ch)
-	for _, d := range []*prometheus.Desc{received, intake, evicted, crashes, accepted, settled, noted, replayed, repeated, uncertain, pending, bytes, state} {
+	for _, d := range []*prometheus.Desc{received, intake, evicted, crashes, accepted, settled, noted, replayed, repeated, uncertain, pending, bytes, rateWait, state} {
 		ch <- d
 	}
 }
@@ -74,6 +75,7 @@ func (c collection) sink(s *pipeline.SinkLedger) {
 	c.count(uncertain, s.Uncertain, s.Sink)
 	c.gauge(pending, s.Pending, s.Sink)
 	c.gauge(bytes, s.PendingBytes, s.Sink)
+	c.ch <- prometheus.MustNewConstMetric(rateWait, prometheus.CounterValue, s.RateWait.Seconds(), s.Sink)
 	for _, name := range pipeline.States() {
 		is := int64(0)
 		if name == s.State {

@@ -121,7 +121,7 @@ func TestNames(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	if n := testutil.CollectAndCount(m); n != 1+4+2+7+6+5 {
+	if n := testutil.CollectAndCount(m); n != 1+4+2+7+7+5 {
 		t.Errorf("%d metrics", n)
 	}
 	r := prometheus.NewPedanticRegistry()
