@@ -19,12 +19,23 @@ import (
 // served is a backend in the process, so that a test with a fake clock can have one. It records what it was asked.
 type served struct {
 	answer func(r *http.Request, body string) (status int, text string)
+	start  time.Time
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	asked
+}
+
+// asked is what a backend was asked so far, and when.
+type asked struct {
 	requests []*http.Request
 	bodies   []string
 	at       []time.Duration
-	start    time.Time
+}
+
+func (s *served) seen() asked {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 func serve(answer func(r *http.Request, body string) (int, string)) *served {
@@ -49,10 +60,8 @@ func (s *served) RoundTrip(r *http.Request) (*http.Response, error) {
 func (s *served) client() *http.Client { return &http.Client{Transport: s} }
 
 func (s *served) header(name string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var out []string
-	for _, r := range s.requests {
+	for _, r := range s.seen().requests {
 		out = append(out, r.Header.Get(name))
 	}
 	return out

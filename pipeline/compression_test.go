@@ -78,8 +78,8 @@ func TestCompression(t *testing.T) {
 			if got := s.header("Content-Encoding")[0]; got != tt.want {
 				t.Fatalf("Content-Encoding %q, want %q", got, tt.want)
 			}
-			if plainText(t, tt.want, s.bodies[0]) != strings.Repeat("x", tt.size) || tt.want != "" && len(s.bodies[0]) > 100 || s.requests[0].ContentLength != int64(len(s.bodies[0])) {
-				t.Errorf("%d bytes of %d, length %d", len(s.bodies[0]), tt.size, s.requests[0].ContentLength)
+			if plainText(t, tt.want, s.seen().bodies[0]) != strings.Repeat("x", tt.size) || tt.want != "" && len(s.seen().bodies[0]) > 100 || s.seen().requests[0].ContentLength != int64(len(s.seen().bodies[0])) {
+				t.Errorf("%d bytes of %d, length %d", len(s.seen().bodies[0]), tt.size, s.seen().requests[0].ContentLength)
 			}
 		})
 	}
@@ -91,7 +91,7 @@ func TestLimitsCountThePlainBody(t *testing.T) {
 	r := start(t, pipeline.Config{Client: s.client(), Sinks: []pipeline.SinkConfig{{Name: "a", Sink: largeSink(5000, sidetrack.Compress(sidetrack.Gzip), sidetrack.MaxBytes(4999))}}})
 	r.emit(event("e"))
 	r.drain(10 * time.Second)
-	if row := r.row("a"); row.Dead[sidetrack.ReasonUnbuildable] != 1 || len(s.bodies) != 0 {
+	if row := r.row("a"); row.Dead[sidetrack.ReasonUnbuildable] != 1 || len(s.seen().bodies) != 0 {
 		t.Errorf("%+v", row)
 	}
 }
@@ -123,8 +123,8 @@ func TestABackendThatRefusesThePlainBodyToo(t *testing.T) {
 		r := start(t, pipeline.Config{DrainTimeout: time.Second, Client: s.client(), Sinks: []pipeline.SinkConfig{{Name: "a", Sink: largeSink(5000, sidetrack.Compress(sidetrack.Gzip))}}})
 		r.emit(event("e"))
 		time.Sleep(time.Second)
-		if row := r.row("a"); row.State != "misconfigured" || row.Pending != 1 || len(s.bodies) != 2 || strings.Contains(r.log.String(), "refuses compressed") {
-			t.Errorf("%+v, %d requests; %s", row, len(s.bodies), r.log)
+		if row := r.row("a"); row.State != "misconfigured" || row.Pending != 1 || len(s.seen().bodies) != 2 || strings.Contains(r.log.String(), "refuses compressed") {
+			t.Errorf("%+v, %d requests; %s", row, len(s.seen().bodies), r.log)
 		}
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus"
 	"github.com/sidetrack-go/sidetrack/bus/memory"
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 )
 
@@ -104,7 +105,7 @@ type running struct {
 	*pipeline.Pipeline
 	t   *testing.T
 	bus bus.Bus
-	log *bytes.Buffer
+	log *faults.Buffer
 }
 
 // start runs a pipeline on a memory bus and closes it with the test.
@@ -113,7 +114,7 @@ func start(t *testing.T, cfg pipeline.Config) *running {
 	if cfg.Bus == nil {
 		cfg.Bus = memory.New(memory.Config{})
 	}
-	var log bytes.Buffer
+	var log faults.Buffer
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

@@ -38,8 +38,8 @@ func TestRateOfRequests(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 		r.drain(time.Minute)
-		if got := seconds(s.at); !slices.Equal(got, []int{0, 0, 0, 2, 4, 6, 8}) {
-			t.Errorf("sent at %v", s.at)
+		if got := seconds(s.seen().at); !slices.Equal(got, []int{0, 0, 0, 2, 4, 6, 8}) {
+			t.Errorf("sent at %v", s.seen().at)
 		}
 		row := r.row("slow")
 		if row.State != "ok" || row.Delivered != 7 || row.RateWait < 8*time.Second || row.RateWait > 8100*time.Millisecond {
@@ -65,7 +65,7 @@ func TestRequestsGrowFullerWhileTheyWait(t *testing.T) {
 		}
 		r.drain(time.Minute)
 		var sizes []int
-		for _, b := range s.bodies {
+		for _, b := range s.seen().bodies {
 			sizes = append(sizes, strings.Count(b, "e"))
 		}
 		if !slices.Equal(sizes, []int{1, 10, 9}) && !slices.Equal(sizes, []int{1, 9, 10}) {
@@ -82,13 +82,13 @@ func TestRateOfEvents(t *testing.T) {
 		}})
 		r.emit(events("e", 12)...)
 		r.drain(time.Minute)
-		for _, b := range s.bodies {
+		for _, b := range s.seen().bodies {
 			if n := strings.Count(b, "e"); n > 4 {
 				t.Errorf("a request of %d events, more than may ever go at once", n)
 			}
 		}
-		if got := seconds(s.at); !slices.Equal(got, []int{0, 2, 4}) {
-			t.Errorf("sent at %v", s.at)
+		if got := seconds(s.seen().at); !slices.Equal(got, []int{0, 2, 4}) {
+			t.Errorf("sent at %v", s.seen().at)
 		}
 	})
 }
@@ -111,8 +111,8 @@ func TestEveryRequestCounts(t *testing.T) {
 		}}})
 		r.emit(event("bad"))
 		time.Sleep(10500 * time.Millisecond)
-		if n := len(s.at); n != 11 {
-			t.Errorf("%d requests in 10.5 s at 1/s: %v", n, s.at)
+		if n := len(s.seen().at); n != 11 {
+			t.Errorf("%d requests in 10.5 s at 1/s: %v", n, s.seen().at)
 		}
 	})
 }
@@ -136,8 +136,8 @@ func TestAnOpenBreakerTakesNothingOfTheRate(t *testing.T) {
 		}
 		up.Store(true)
 		r.drain(time.Minute)
-		if got := seconds(s.at); len(got) != 4 || got[2] != 10 {
-			t.Errorf("the probe does not come when it should: %v", s.at)
+		if got := seconds(s.seen().at); len(got) != 4 || got[2] != 10 {
+			t.Errorf("the probe does not come when it should: %v", s.seen().at)
 		}
 	})
 }

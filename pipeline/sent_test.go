@@ -79,8 +79,8 @@ func TestAClassifierKnowsWhatWasSent(t *testing.T) {
 		if row := r.row("a"); row.Delivered != 2 || row.Dead[sidetrack.ReasonRejected] != 1 || row.Dead[sidetrack.ReasonUnbuildable] != 2 {
 			t.Errorf("%+v", row)
 		}
-		if !slices.Equal(seen, []int{2, 2, 1, 1, 0, 0}) || len(s.bodies) != 1 {
-			t.Errorf("records %v, %d requests", seen, len(s.bodies))
+		if !slices.Equal(seen, []int{2, 2, 1, 1, 0, 0}) || len(s.seen().bodies) != 1 {
+			t.Errorf("records %v, %d requests", seen, len(s.seen().bodies))
 		}
 	})
 }
@@ -96,8 +96,8 @@ func TestUnclear(t *testing.T) {
 		r := start(t, pipeline.Config{Bus: w, Client: s.client(), Sinks: []pipeline.SinkConfig{{Name: "a", Sink: plainSink(sidetrack.MaxEvents(10), sidetrack.Classify(classify))}}})
 		r.emit(events("e", 4)...)
 		r.drain(time.Minute)
-		if row := r.row("a"); row.Dead[sidetrack.ReasonUnclear] != 4 || len(s.bodies) != 1 || row.State != "ok" {
-			t.Errorf("%+v after %d requests", row, len(s.bodies))
+		if row := r.row("a"); row.Dead[sidetrack.ReasonUnclear] != 4 || len(s.seen().bodies) != 1 || row.State != "ok" {
+			t.Errorf("%+v after %d requests", row, len(s.seen().bodies))
 		}
 		if d := w.dead(); len(d) != 1 || d[0].Reason != "unclear" || len(d[0].Events) != 4 || !strings.Contains(d[0].Error, "nobody knows") {
 			t.Errorf("%s", asJSON(d))

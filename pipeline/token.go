@@ -75,8 +75,7 @@ func (t *tokens) get(ctx context.Context, refused sidetrack.Secret) (sidetrack.T
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.current.Value != refused && !t.current.Value.IsZero() && now.Before(t.current.Expiry) {
-		t.renew = now.Add(min(renewAgain, t.current.Expiry.Sub(now)))
+	if t.current.Value != refused && !t.current.Value.IsZero() && time.Now().Before(t.current.Expiry) {
 		return t.current, nil
 	}
 	return sidetrack.Token{}, c.err
@@ -103,6 +102,9 @@ func (t *tokens) run(ctx context.Context, c *tokenCall) {
 			t.values = append(t.values, token.Value)
 			t.values = t.values[max(0, len(t.values)-maxTokenValues):]
 		}
+	} else if now := time.Now(); now.Before(t.current.Expiry) {
+		// Before the call is over for anybody: who asks next uses what there is and does not call again at once.
+		t.renew = now.Add(min(renewAgain, t.current.Expiry.Sub(now)))
 	}
 	close(c.done)
 }

@@ -1,7 +1,6 @@
 package standard_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sidetrack-go/sidetrack"
 	"github.com/sidetrack-go/sidetrack/bus/memory"
+	"github.com/sidetrack-go/sidetrack/internal/faults"
 	"github.com/sidetrack-go/sidetrack/pipeline"
 	"github.com/sidetrack-go/sidetrack/pipeline/standard"
 	"github.com/sidetrack-go/sidetrack/processors"
@@ -28,7 +28,7 @@ func TestMetaNobodyInPlain(t *testing.T) {
 		time.Sleep(10 * 24 * time.Hour) // a bubble begins at midnight of 2000-01-01, before which events are not taken
 		const jane, token = "86e0b9e56c17cc4d12387e1949b85053fbe73bc3ce5a1188713a9d300cc6133d", "EAAGtoken1"
 		var mu sync.Mutex
-		var sent, said bytes.Buffer
+		var sent, said faults.Buffer
 		answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			mu.Lock()
