@@ -141,8 +141,8 @@ func (l pairList) backlog() float64 {
 const (
 	leastRate    = 0.9
 	mostSlower   = 2.0
-	noticedLag   = 500 * time.Millisecond
-	noticedReply = 100 * time.Millisecond
+	noticedLag   = time.Second
+	noticedReply = time.Second // a disk that stalls for some hundred milliseconds is nobody's neighbour
 )
 
 // undisturbed fails when the healthy sinks got less or later, or the collector answered later.

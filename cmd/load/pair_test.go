@@ -33,9 +33,9 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"steady":              {spoil: func(*pair) {}, undisturbed: true, once: true, flat: true},
 		"fewer events":        {spoil: func(p *pair) { p.Ill.Rate = 1700 }, once: true, flat: true},
-		"later":               {spoil: func(p *pair) { p.Ill.LagP99 = time.Second }, once: true, flat: true},
+		"later":               {spoil: func(p *pair) { p.Ill.LagP99 = 2 * time.Second }, once: true, flat: true},
 		"later, unnoticed":    {spoil: func(p *pair) { p.Ill.LagP99 = 100 * time.Millisecond }, undisturbed: true, once: true, flat: true},
-		"slower answers":      {spoil: func(p *pair) { p.Ill.P99 = 200 * time.Millisecond }, once: true, flat: true},
+		"slower answers":      {spoil: func(p *pair) { p.Ill.P99 = 2 * time.Second }, once: true, flat: true},
 		"a repeat":            {spoil: func(p *pair) { p.Ill.Repeats = 1 }, undisturbed: true, flat: true},
 		"too short":           {spoil: func(p *pair) { p.Ill.Others[0].Backlog = 6000 }, undisturbed: true, once: true},
 		"more memory":         {spoil: func(p *pair) { p.Ill.Memory[59].RSS += 64 << 20 }, undisturbed: true, once: true},
